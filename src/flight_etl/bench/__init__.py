@@ -1,0 +1,1 @@
+"""Generating flight data, measuring, comparing."""

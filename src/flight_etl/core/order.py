@@ -1,0 +1,135 @@
+"""The one order of rows, and the group arithmetic that every track stage is built on.
+
+Rows are ordered by (icao24, timestamp) and, where both are equal, by content, so that the order never depends on how the
+rows arrived. A *block* is a longest stretch of one aircraft's rows without a gap of `gap_s` (and at most `max_rows` long):
+track stages never look across its edges, so blocks may be processed apart.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flight_etl.schema import PROVENANCE
+
+__all__ = ["address_codes", "block_starts", "group_ids", "packed_key", "sort_rows", "timestamps_ms"]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_TIME_BITS: Final = 38  # ms: 8.7 years from the earliest row, which leaves 25 bits for the address and its ~
+_NON_ICAO: Final = 1 << 24
+
+
+def address_codes(icao24: pa.ChunkedArray | pa.Array) -> Ints:
+    """Each address as an integer that sorts like its text: 24 bits, and bit 24 for a leading ~."""
+    if isinstance(icao24, pa.ChunkedArray):
+        icao24 = icao24.unify_dictionaries().combine_chunks() if icao24.num_chunks != 1 else icao24.chunk(0)
+    if isinstance(icao24, pa.ChunkedArray):  # combine_chunks of an empty dictionary column
+        icao24 = pa.concat_arrays(icao24.chunks) if icao24.num_chunks else pa.array([], icao24.type)
+    if not pa.types.is_dictionary(icao24.type):
+        icao24 = icao24.dictionary_encode()
+    words = icao24.dictionary.to_pylist()
+    codes = np.array([_code(w) for w in words], dtype=np.int64)
+    if not len(icao24):
+        return np.empty(0, np.int64)
+    return codes[icao24.indices.to_numpy(zero_copy_only=False)]
+
+
+def _code(word: str) -> int:
+    return _NON_ICAO | int(word[1:], 16) if word.startswith("~") else int(word, 16)
+
+
+def timestamps_ms(column: pa.ChunkedArray | pa.Array) -> Ints:
+    """Milliseconds since 1970 of a timestamp column without nulls."""
+    if isinstance(column, pa.ChunkedArray):
+        return np.concatenate([timestamps_ms(c) for c in column.chunks]) if column.num_chunks else np.empty(0, np.int64)
+    return column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def packed_key(codes: Ints, times_ms: Ints, *, earliest_ms: int) -> Ints | None:
+    """One int64 per row that sorts by (address, time); None where the times span more than 8.7 years."""
+    if len(times_ms) and int(times_ms.max()) - earliest_ms >= 1 << _TIME_BITS:
+        return None
+    return (codes << _TIME_BITS) | (times_ms - earliest_ms)
+
+
+def sort_rows(table: pa.Table) -> pa.Table:
+    """Put rows into the one order. Input that is already in order comes back as it is.
+
+    Equal (icao24, timestamp) are ordered by the content of all other columns, in column order with nulls last; rows equal in
+    everything but provenance by input and record number.
+    """
+    if table.num_rows < 2:  # noqa: PLR2004
+        return table
+    codes = address_codes(table["icao24"])
+    times = timestamps_ms(table["timestamp"])
+    key = packed_key(codes, times, earliest_ms=int(times.min()))
+    if key is None:
+        order = np.lexsort((times, codes))
+        rises = _rises(codes[order], times[order])
+    else:
+        if bool(np.all(key[1:] > key[:-1])):
+            return table
+        order = np.argsort(key, kind="stable")
+        ranked = key[order]
+        rises = ranked[1:] > ranked[:-1]
+    _order_ties(table, order, rises)
+    return table.take(pa.array(order))
+
+
+def _rises(codes: Ints, times: Ints) -> Bools:
+    return (codes[1:] != codes[:-1]) | (times[1:] != times[:-1])
+
+
+def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> None:
+    """Reorder, in place, the stretches of `order` whose keys are equal."""
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] |= ~rises
+    tied[:-1] |= ~rises
+    at = np.flatnonzero(tied)
+    if not len(at):
+        return
+    run = np.concatenate(([0], np.cumsum(rises)))[at]
+    rows = table.take(pa.array(order[at]))
+    names = sorted(n for n in rows.column_names if n not in PROVENANCE and n not in ("icao24", "timestamp"))
+    names += [n for n in PROVENANCE if n in rows.column_names]
+    columns = {"run": pa.array(run)} | {f"c{i}": _comparable(rows[n]) for i, n in enumerate(names)}
+    keys = [(name, "ascending") for name in columns]
+    inner = pc.sort_indices(pa.table(columns), sort_keys=keys, null_placement="at_end").to_numpy()
+    order[at] = order[at][inner]
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type)
+    return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+
+
+def group_ids(starts: Bools) -> Ints:
+    """Number of each row's group, from 0, given a mask that is true where a group begins."""
+    return np.cumsum(starts) - 1
+
+
+def block_starts(codes: Ints, times_ms: Ints, *, gap_s: float, max_rows: int) -> Bools:
+    """Mask of the rows at which a block begins, for sorted rows.
+
+    A block longer than `max_rows` is cut every `max_rows` rows, but never between equal timestamps.
+    """
+    starts = np.ones(len(codes), np.bool_)
+    starts[1:] = (codes[1:] != codes[:-1]) | (times_ms[1:] - times_ms[:-1] >= gap_s * 1000)
+    first = np.flatnonzero(starts)
+    lengths = np.diff(np.append(first, len(codes)))
+    for begin, length in zip(first[lengths > max_rows], lengths[lengths > max_rows], strict=True):  # rare: hostile or months long
+        cut = begin + max_rows
+        while cut < begin + length:
+            while cut < begin + length and times_ms[cut] == times_ms[cut - 1]:
+                cut += 1
+            if cut < begin + length:
+                starts[cut] = True
+            cut += max_rows
+    return starts

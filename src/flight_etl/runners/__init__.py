@@ -1,0 +1,1 @@
+"""EDGES: thin code that connects the pure core with places, people and services."""

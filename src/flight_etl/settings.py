@@ -1,0 +1,217 @@
+"""Every setting, once: frozen, keyword-only, with its unit and default. One dataclass per stage, `Settings` for a run.
+
+Precedence (the edge applies it): flag, environment (`from_env`), `flight-etl.toml`, these defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from flight_etl.errors import SettingsError
+
+__all__ = [
+    "AirportSettings",
+    "CleanSettings",
+    "Compression",
+    "DecodeSettings",
+    "DedupeSettings",
+    "FillMethod",
+    "FilterSettings",
+    "ImputeSettings",
+    "MotionSettings",
+    "NormaliseSettings",
+    "OutputSettings",
+    "PhaseSettings",
+    "ResourceSettings",
+    "SegmentSettings",
+    "Settings",
+    "SpeedSettings",
+    "StaleSettings",
+]
+
+Compression = Literal["snappy", "zstd", "lz4", "gzip", "none"]
+FillMethod = Literal["interpolate", "forward_fill", "backward_fill", "mean", "median", "mode", "none"]
+Units = Literal["si", "aviation"]
+
+MIN_MEMORY_MB: Final = 384
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeSettings:
+    """bytes -> RAW."""
+
+    layout: str | None = None  # name of a layout; None: recognised by content
+    chunk_rows: int = 10_000  # rows per stage batch
+    max_record_bytes: int = 16 * 1024 * 1024  # B; a longer record is dropped as too_large
+    max_depth: int = 1024  # levels of nesting inside a record
+    max_extra_columns: int = 256  # undeclared keys that get a column each; the rest share extra_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NormaliseSettings:
+    """RAW -> NORMAL."""
+
+    layout: str = "flat"
+    units: Units = "si"  # what NATIVE_* units of the flat layouts mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanSettings:
+    """Limits of what can be true. Outside them a value becomes null; sources stand in core/clean.py."""
+
+    min_time: str = "1990-01-01T00:00:00Z"  # a row outside min_time..max_time is dropped as bad_timestamp
+    max_time: str = "2100-01-01T00:00:00Z"
+    min_altitude_m: float = -1_000.0
+    max_altitude_m: float = 30_480.0  # 100,000 ft
+    max_velocity_mps: float = 1_100.0
+    max_vertical_rate_mps: float = 152.4  # 30,000 ft/min
+    max_position_lag_s: float = 15_000.0  # a position_time older than this before timestamp is nulled
+    max_position_lead_s: float = 60.0  # a position_time later than this after timestamp is nulled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilterSettings:
+    """Rows to keep; the rest is dropped as `filtered`. Bounds are inclusive at the start, exclusive at the end of time."""
+
+    icao24: tuple[str, ...] = ()  # lower-case; empty: all
+    bbox: tuple[float, float, float, float] | None = None  # west, south, east, north, deg; west > east crosses 180
+    start_ms: int | None = None  # ms UTC
+    end_ms: int | None = None  # ms UTC
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DedupeSettings:
+    """One row per (icao24, timestamp)."""
+
+    enabled: bool = True
+    strategy: Literal["first", "last", "best_quality"] = "best_quality"
+    tolerance_s: float = 0.0  # rows of one aircraft at most this far apart count as one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StaleSettings:
+    """When a row only repeats an older position (DESIGN section 6)."""
+
+    min_speed_kt: float = 5.0  # kt; at or below, an unmoved aircraft is standing, not stale
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentSettings:
+    """Where a flight ends and the next begins."""
+
+    gap_s: float = 1_800.0  # s without any row: a new flight. Also the edge at which track work may be split
+    ground_stop_s: float = 600.0  # s on the ground at <= 5 kt between two airborne parts: a new flight
+    callsign_change: bool = True  # a new callsign while on the ground or after a gap of callsign_gap_s: a new flight
+    callsign_gap_s: float = 300.0  # s
+    max_flight_rows: int = 250_000  # rows without a gap before the track is cut, so that memory stays bounded (69 h at 1 Hz)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImputeSettings:
+    """How unknown values are filled inside a flight; never position, never squawk."""
+
+    methods: tuple[tuple[str, FillMethod], ...] = (
+        ("altitude", "interpolate"),
+        ("velocity", "interpolate"),
+        ("vertical_rate", "interpolate"),
+        ("callsign", "forward_fill"),
+    )
+    max_gap_s: float = 120.0  # s; a hole in a numeric column longer than this stays; text within the flight has no limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MotionSettings:
+    """Derived motion."""
+
+    enabled: bool = True
+    max_gap_s: float = 300.0  # s between two samples; further apart, rates are null
+    max_speed_mps: float = 1_100.0  # m/s implied by two positions; faster is a teleport and adds no distance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeedSettings:
+    """Lower edges of the speed categories, kt."""
+
+    taxi_kt: float = 5.0
+    low_kt: float = 30.0
+    medium_kt: float = 150.0
+    high_kt: float = 350.0
+    supersonic_kt: float = 720.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseSettings:
+    """Flight phases, DESIGN section 6."""
+
+    enabled: bool = True
+    method: Literal["context", "rules"] = "context"
+    ground_speed_kt: float = 5.0
+    taxi_speed_kt: float = 30.0
+    low_height_ft: float = 3_000.0
+    climb_rate_fpm: float = 500.0
+    descent_rate_fpm: float = -300.0
+    cruise_altitude_ft: float = 10_000.0
+    level_segment_s: float = 120.0
+    rate_window_s: float = 30.0  # s, window of the robust vertical rate
+    max_gap_s: float = 120.0  # s; nothing is concluded across a longer hole
+    ground_height_ft: float = 100.0  # rules method: at or below this height counts as on the ground when no flag is known
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AirportSettings:
+    """Nearest fields."""
+
+    max_distance_km: float = 10.0  # from an on-ground sample to the field's reference point
+    max_elevation_error_ft: float = 1_500.0  # pressure altitude on the ground against field elevation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputSettings:
+    """Parquet files."""
+
+    compression: Compression = "snappy"
+    partition_by: Literal["date"] | None = None
+    row_group_rows: int = 131_072
+    rows_per_file: int = 8_388_608
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResourceSettings:
+    """What the process may use; none of it changes the output."""
+
+    memory_limit_mb: int | None = None  # MB of RSS for the whole process; None: half of what is free
+    workers: int | None = None  # threads; None: one per core
+    spill_dir: str | None = None  # None: beside the output
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything a run needs to know."""
+
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    units: Units = "si"
+    clean: CleanSettings = field(default_factory=CleanSettings)
+    filter: FilterSettings = field(default_factory=FilterSettings)
+    dedupe: DedupeSettings = field(default_factory=DedupeSettings)
+    stale: StaleSettings = field(default_factory=StaleSettings)
+    segment: SegmentSettings = field(default_factory=SegmentSettings)
+    impute: ImputeSettings = field(default_factory=ImputeSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
+    speed: SpeedSettings = field(default_factory=SpeedSettings)
+    phase: PhaseSettings = field(default_factory=PhaseSettings)
+    airports: AirportSettings = field(default_factory=AirportSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
+
+    def features(self) -> frozenset[str]:
+        """Names of the switched-on features, as `schema.Column.feature` uses them."""
+        names = {"calculated_fields": self.motion.enabled, "flight_phases": self.phase.enabled}
+        return frozenset(name for name, on in names.items() if on)
+
+
+def require(condition: bool, name: str, value: object, permitted: str) -> None:  # noqa: FBT001
+    """Raise SettingsError naming field, value and permitted range unless `condition` holds."""
+    if not condition:
+        raise SettingsError(f"{name}={value!r} is not permitted: {permitted}")
