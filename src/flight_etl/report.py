@@ -1,0 +1,117 @@
+"""One frozen account of a run: what was read, written and dropped, from where and to where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flight_etl._version import __version__
+from flight_etl.errors import BalanceError
+from flight_etl.outcome import add_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["InputReport", "Report"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputReport:
+    """The account of one input. `error` is why it failed, wholly or after `read` records; None when it did not."""
+
+    path: str
+    layout: str | None = None
+    read: int = 0
+    written: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form that DESIGN section 7 fixes."""
+        return {
+            "path": self.path,
+            "layout": self.layout,
+            "read": self.read,
+            "written": self.written,
+            "dropped": dict(self.dropped),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """The account of a run, printed by `--json` and saved as `report.json` beside the output.
+
+    `counts` tells how many values the stages set to null, filled or marked, by rule; these do not enter the balance.
+    """
+
+    inputs: tuple[InputReport, ...]
+    outputs: tuple[str, ...] = ()
+    aircraft: int = 0
+    flights: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    phases: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    quarantine: str | None = None
+    seconds: float = 0.0  # s, wall clock
+    bytes_in: int = 0  # B, as stored (compressed)
+    bytes_out: int = 0  # B of Parquet
+    peak_rss_mb: float = 0.0  # MB (10^6 B)
+    decoder: str = "reference"
+
+    @property
+    def read(self) -> int:
+        """Records found in all inputs, broken ones included."""
+        return sum(one.read for one in self.inputs)
+
+    @property
+    def written(self) -> int:
+        """Rows in the output."""
+        return sum(one.written for one in self.inputs)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Records dropped in all inputs, by reason."""
+        return add_counts(one.dropped for one in self.inputs)
+
+    @property
+    def failed(self) -> tuple[InputReport, ...]:
+        """The inputs that failed, wholly or in part."""
+        return tuple(one for one in self.inputs if one.error is not None)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every input was processed to its end, else 1."""
+        return 1 if self.failed else 0
+
+    def check_balance(self) -> None:
+        """Raise BalanceError unless `read == written + dropped` holds for every input."""
+        for one in self.inputs:
+            dropped = sum(one.dropped.values())
+            if one.read != one.written + dropped:
+                raise BalanceError(
+                    f"{one.path}: {one.read} records read, but {one.written} written + {dropped} dropped; "
+                    "nothing was published. This is a bug of flight-etl: please report it with the input"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form that DESIGN section 7 fixes, and more."""
+        return {
+            "read": self.read,
+            "written": self.written,
+            "dropped": self.dropped,
+            "inputs": [one.to_json() for one in self.inputs],
+            "outputs": list(self.outputs),
+            "aircraft": self.aircraft,
+            "flights": self.flights,
+            "counts": dict(self.counts),
+            "phases": dict(self.phases),
+            "notes": list(self.notes),
+            "quarantine": self.quarantine,
+            "seconds": round(self.seconds, 3),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "decoder": self.decoder,
+            "version": __version__,
+        }

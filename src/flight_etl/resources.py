@@ -1,0 +1,96 @@
+"""What the process may use, turned into sizes: how many rows in memory, how many at once through the track stages.
+
+None of these numbers changes the output; they only decide how often rows visit the disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from flight_etl.settings import ResourceSettings
+
+__all__ = ["Budget", "give_back_memory", "peak_rss_mb", "plan", "use_frugal_allocation"]
+
+_MB: Final = 1_000_000
+_MIB: Final = 1 << 20
+_RESERVE_BYTES: Final = 48 * _MIB  # libraries still to be imported, airport table, Parquet writer, allocator slack
+_TRACK_BYTES_PER_ROW: Final = 1_100  # B; peak of a row on its way through the track stages, see benchmarks/records
+_MAX_RANGE_ROWS: Final = 400_000  # more gains no speed, and fewer fit the caches better
+_MIN_RANGE_ROWS: Final = 20_000
+_MAX_RUN_BYTES: Final = 256 * _MIB
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc malloc.h
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """Sizes for one run."""
+
+    limit_bytes: int
+    held_bytes: int  # B of gathered rows that may stay in memory; beyond, sorted runs go to disk
+    run_bytes: int  # B of rows that are sorted together into one run
+    range_rows: int  # rows that go through the track stages together (whole blocks may exceed it)
+    workers: int
+
+
+def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used_bytes: int | None = None) -> Budget:
+    """Turn the memory limit into sizes; without one, half of what is free now is the limit.
+
+    `available_bytes` and `used_bytes` stand for the machine's free memory and our own RSS in tests.
+    """
+    import psutil
+
+    used = used_bytes if used_bytes is not None else psutil.Process().memory_info().rss
+    if settings.memory_limit_mb is not None:
+        limit = settings.memory_limit_mb * _MB
+    else:
+        limit = used + (available_bytes if available_bytes is not None else psutil.virtual_memory().available) // 2
+    workers = settings.workers or os.cpu_count() or 1
+    room = max(limit - used - _RESERVE_BYTES, 64 * _MIB)
+    workers = max(1, min(workers, room // (2 * _MIN_RANGE_ROWS * _TRACK_BYTES_PER_ROW)))
+    rows = int(room * 0.6) // (_TRACK_BYTES_PER_ROW * workers)
+    return Budget(
+        limit_bytes=limit,
+        held_bytes=int(room * 0.3),
+        run_bytes=min(int(room * 0.15), _MAX_RUN_BYTES),
+        range_rows=max(_MIN_RANGE_ROWS, min(rows, _MAX_RANGE_ROWS)),
+        workers=workers,
+    )
+
+
+def use_frugal_allocation() -> None:
+    """Make freed memory go back to the system, so that RSS follows what is in use.
+
+    Arrow's default pools and glibc's arenas keep freed pages for later, which a limit on RSS cannot tell from use.
+    """
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_ARENA_MAX, 2)
+            libc.mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+            libc.mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
+
+
+def give_back_memory() -> None:
+    """Return freed heap pages to the system now."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+
+
+def peak_rss_mb() -> float:
+    """Peak RSS of this process since its start, MB (10^6 B), as the kernel counted it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / _MB if sys.platform == "darwin" else peak * 1024 / _MB

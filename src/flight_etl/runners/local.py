@@ -1,0 +1,314 @@
+"""One machine: files in, a data set or a file out. Connects the pure stages with the store, within the memory budget."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flight_etl import resources
+from flight_etl._version import __version__
+from flight_etl.core import extras
+from flight_etl.core.clean import units_warning
+from flight_etl.outcome import add_counts
+from flight_etl.pipeline import Context
+from flight_etl.report import InputReport, Report
+from flight_etl.runners.gather import Gather
+from flight_etl.runners.records import Ledger, Progress, record_outcomes
+from flight_etl.runners.spool import Spool
+from flight_etl.runners.tracks import track_outcomes, whole_blocks
+from flight_etl.schema import ENRICHED, NORMAL, PROVENANCE, SCHEMA_VERSION, Column, arrow_schema
+from flight_etl.settings import Settings
+from flight_etl.store.airports import load_airports
+from flight_etl.store.inputs import expand
+from flight_etl.store.parquet import DatasetWriter
+from flight_etl.store.publish import publish_file, stage
+from flight_etl.store.quarantine import QuarantineWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from flight_etl.outcome import Outcome
+    from flight_etl.store.inputs import Expansion
+
+    OnProgress = Callable[[Progress], None] | None
+
+__all__ = ["Inspection", "Progress", "convert", "inspect", "read", "run"]
+
+QUARANTINE = "quarantine.ndjson"
+REPORT = "report.json"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the writing half of a run counts."""
+
+    outputs: list[str] = field(default_factory=list)
+    bytes_out: int = 0
+    aircraft: int = 0
+    flights: int = 0
+    phases: dict[str, int] = field(default_factory=dict)
+    last_aircraft: str | None = None
+
+    def add(self, table: pa.Table) -> None:
+        """Count aircraft, flights and phases of the next rows, which come in order."""
+        if not table.num_rows:
+            return
+        first, last = table["icao24"][0].as_py(), table["icao24"][-1].as_py()
+        self.aircraft += len(pc.unique(table["icao24"])) - (first == self.last_aircraft)
+        self.last_aircraft = last
+        self.flights += len(pc.unique(table["flight_id"]))
+        if "flight_phase" in table.column_names:
+            found = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["flight_phase"]).to_pylist()}
+            self.phases = add_counts([self.phases, found])
+
+
+def run(inputs: Sequence[str], output: str, settings: Settings | None = None, *, progress: OnProgress = None) -> Report:
+    """Turn all `inputs` into one enriched data set in the folder `output`.
+
+    Inputs that fail are told in the report. Nothing is visible in `output` before all of it is. Raises SettingsError or
+    StoreError when nothing can be done at all, BalanceError when records are unaccounted for.
+    """
+    settings = settings or Settings()
+    clock = time.monotonic()
+    resources.use_frugal_allocation()
+    budget = resources.plan(settings.resources)
+    found = expand(inputs, output=output)
+    ledger = Ledger([source.name for source in found.sources])
+    with stage(Path(output), overwrite=settings.output.overwrite) as staging:
+        quarantine = QuarantineWriter(staging.directory / QUARANTINE)
+        with _scratch(settings, staging.directory) as spill:
+            gather = Gather(spill, budget.held_bytes, budget.run_bytes, budget.range_rows)
+            try:
+                for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
+                    _book(outcome, ledger, quarantine)
+                    gather.add(outcome.kept)
+                tally = _write_tracks(gather, quarantine, staging.directory, settings, ledger, budget, progress)
+            finally:
+                gather.close()
+        quarantine.close()
+        tally.outputs = [str(Path(output) / name) for name in tally.outputs]
+        place = str(Path(output) / QUARANTINE) if (staging.directory / QUARANTINE).exists() else None
+        report = _report(found, ledger, tally, settings, clock, place)
+        report.check_balance()
+        (staging.directory / REPORT).write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        staging.publish()
+    return report
+
+
+def _write_tracks(  # noqa: PLR0913 - the parts of a run, each once
+    gather: Gather,
+    quarantine: QuarantineWriter,
+    directory: Path,
+    settings: Settings,
+    ledger: Ledger,
+    budget: resources.Budget,
+    progress: OnProgress,
+) -> _Tally:
+    features = settings.features()
+    schema, plan = _final_schema(ENRICHED, features, gather.kinds, settings)
+    writer = DatasetWriter(directory, schema, settings.output, _footer(settings))
+    context = Context(settings=settings, airports=load_airports())
+    blocks = whole_blocks(gather.ranges(plan), settings.segment, rows=budget.range_rows)
+    tally = _Tally()
+    done = 0
+    for outcome in track_outcomes(blocks, context, workers=budget.workers):
+        _book(outcome, ledger, quarantine)
+        ledger.write(outcome.kept)
+        tally.add(outcome.kept)
+        writer.write(outcome.kept.select(schema.names))
+        done += outcome.kept.num_rows + outcome.dropped.num_rows
+        if progress is not None:
+            progress(Progress(done, gather.rows, done, "tracks"))
+    for written in writer.close():
+        tally.outputs.append(str(written.path))
+        tally.bytes_out += written.bytes
+    return tally
+
+
+def convert(input: str, output: str, settings: Settings | None = None, *, progress: OnProgress = None) -> Report:  # noqa: A002
+    """Decode, normalise and clean `input` into the Parquet file `output`, rows in input order, no track stages."""
+    settings = settings or Settings()
+    clock = time.monotonic()
+    resources.use_frugal_allocation()
+    budget = resources.plan(settings.resources)
+    target = Path(output)
+    found = expand([input], output=output)
+    ledger = Ledger([source.name for source in found.sources])
+    tally = _Tally()
+    with publish_file(target, overwrite=settings.output.overwrite) as staging:
+        quarantine = QuarantineWriter(staging.quarantine)
+        with _scratch(settings, target.parent) as spill:
+            spool = Spool(spill, budget.held_bytes)
+            codes: set[str] = set()
+            for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
+                _book(outcome, ledger, quarantine)
+                ledger.write(outcome.kept)
+                codes.update(pc.unique(outcome.kept["icao24"]).to_pylist())
+                spool.add(outcome.kept)
+            tally.aircraft = len(codes)
+            schema, plan = _final_schema(NORMAL, None, spool.kinds, settings)
+            writer = DatasetWriter(staging.part, schema, settings.output, _footer(settings), sorted_by=(), single_file=True)
+            for table in spool.replay(plan):
+                writer.write(table.select(schema.names))
+            tally.bytes_out = sum(written.bytes for written in writer.close())
+        quarantine.close()
+        tally.outputs = [str(target)]
+        report = _report(found, ledger, tally, settings, clock, None)
+        report.check_balance()
+        staging.publish()
+    return report
+
+
+def read(path: str, settings: Settings | None = None) -> pa.Table:
+    """Decode, normalise and clean a file or folder into one NORMAL table in memory, rows in input order.
+
+    Dropped records are left out silently here; use `run` or `convert` for an account of them. Raises InputError,
+    NotFound or Denied when an input fails.
+    """
+    settings = settings or Settings()
+    found = expand([path], output=None)
+    for _, error in found.failed:
+        raise error
+    ledger = Ledger([source.name for source in found.sources])
+    tables = [outcome.kept for outcome in record_outcomes(found.sources, settings, ledger)]
+    for account in ledger.accounts:
+        if account.failure is not None:
+            raise account.failure
+    joined = extras.concat(tables) if tables else arrow_schema(NORMAL).empty_table()
+    schema, plan = _final_schema(NORMAL, None, extras.kinds(joined.schema), settings)
+    return extras.conform(joined, plan).select(schema.names).cast(schema)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """What `inspect` found in a file."""
+
+    path: str
+    layout: str | None
+    size_bytes: int
+    read: int
+    kept: int
+    dropped: dict[str, int]
+    counts: dict[str, int]
+    aircraft: int
+    first_time: datetime | None
+    last_time: datetime | None
+    schema: pa.Schema
+    first_rows: pa.Table
+    warnings: tuple[str, ...]
+    error: str | None
+
+
+def inspect(path: str, settings: Settings | None = None, *, rows: int = 10) -> Inspection:
+    """Read a whole file without writing anything: layout, schema, counts, time span and the first rows."""
+    settings = settings or Settings()
+    found = expand([path], output=None)
+    for _, error in found.failed:
+        raise error
+    ledger = Ledger([source.name for source in found.sources])
+    kinds: dict[str, int] = {}
+    codes: set[str] = set()
+    times: list[Any] = []
+    first: list[pa.Table] = []
+    held = 0
+    for outcome in record_outcomes(found.sources, settings, ledger):
+        ledger.drop(outcome.dropped)
+        ledger.count(outcome.counts)
+        if not outcome.kept.num_rows:
+            continue
+        kinds = extras.merge(kinds, extras.kinds(outcome.kept.schema))
+        codes.update(pc.unique(outcome.kept["icao24"]).to_pylist())
+        times += pc.min_max(outcome.kept["timestamp"]).as_py().values()
+        if held < rows:
+            first.append(outcome.kept.slice(0, rows - held))
+            held += first[-1].num_rows
+    schema, plan = _final_schema(NORMAL, None, kinds, settings)
+    head = extras.conform(extras.concat(first), plan).select(schema.names).cast(schema) if first else schema.empty_table()
+    layouts = sorted({account.layout for account in ledger.accounts if account.layout})
+    dropped = add_counts(account.dropped for account in ledger.accounts)
+    total = sum(account.read for account in ledger.accounts)
+    return Inspection(
+        path=path,
+        layout=", ".join(layouts) or None,
+        size_bytes=sum(source.size_bytes for source in found.sources),
+        read=total,
+        kept=total - sum(dropped.values()),
+        dropped=dropped,
+        counts=ledger.counts,
+        aircraft=len(codes),
+        first_time=min(times, default=None),
+        last_time=max(times, default=None),
+        schema=schema,
+        first_rows=head,
+        warnings=_warnings(ledger, settings),
+        error="; ".join(str(account.failure) for account in ledger.accounts if account.failure) or None,
+    )
+
+
+def _book(outcome: Outcome, ledger: Ledger, quarantine: QuarantineWriter) -> None:
+    ledger.drop(outcome.dropped)
+    ledger.count(outcome.counts)
+    quarantine.write(outcome.dropped, ledger.paths)
+
+
+@contextmanager
+def _scratch(settings: Settings, beside: Path) -> Iterator[Path]:
+    """A folder for spilled rows that is gone afterwards."""
+    parent = settings.resources.spill_dir or str(beside)
+    with tempfile.TemporaryDirectory(prefix=".flight-etl-spill-", dir=parent) as name:
+        yield Path(name)
+
+
+def _final_schema(
+    columns: tuple[Column, ...], features: frozenset[str] | None, kinds: dict[str, int], settings: Settings
+) -> tuple[pa.Schema, extras.ExtrasPlan]:
+    """Schema of the output, declared columns first, then extra ones by name."""
+    declared = arrow_schema(columns, features=features)
+    reserved = {c.name for c in ENRICHED} | set(PROVENANCE)
+    plan = extras.plan(kinds, max_columns=settings.decode.max_extra_columns, reserved=reserved)
+    return pa.schema([*declared, *plan.fields]), plan
+
+
+def _footer(settings: Settings) -> dict[str, str]:
+    """Metadata for the Parquet footer: what shaped the content, and nothing of the moment or the machine."""
+    chosen = asdict(settings)
+    del chosen["resources"], chosen["output"]["overwrite"], chosen["decode"]["chunk_rows"]
+    return {
+        "flight_etl.version": __version__,
+        "flight_etl.schema_version": SCHEMA_VERSION,
+        "flight_etl.settings": json.dumps(chosen, sort_keys=True),
+    }
+
+
+def _warnings(ledger: Ledger, settings: Settings) -> tuple[str, ...]:
+    warning = units_warning(ledger.counts) if settings.units == "si" else None
+    return (warning,) if warning else ()
+
+
+def _report(  # noqa: PLR0913 - the parts of a run, each once
+    found: Expansion, ledger: Ledger, tally: _Tally, settings: Settings, started: float, quarantine: str | None
+) -> Report:
+    failed = tuple(InputReport(path=path, error=str(error)) for path, error in found.failed)
+    return Report(
+        inputs=ledger.reports() + failed,
+        outputs=tuple(tally.outputs),
+        aircraft=tally.aircraft,
+        flights=tally.flights,
+        counts=ledger.counts,
+        phases=tally.phases,
+        notes=(*found.notes, *_warnings(ledger, settings)),
+        quarantine=quarantine,
+        seconds=time.monotonic() - started,
+        bytes_in=sum(source.size_bytes for source in found.sources),
+        bytes_out=tally.bytes_out,
+        peak_rss_mb=resources.peak_rss_mb(),
+    )

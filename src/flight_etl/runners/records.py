@@ -1,0 +1,137 @@
+"""The record half of a run: inputs -> decoded, normalised, cleaned, selected rows, with the account of each input."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from flight_etl.core.decode import decode, detect
+from flight_etl.errors import FlightEtlError
+from flight_etl.outcome import Outcome, add_counts
+from flight_etl.pipeline import RECORD_STAGES, Context, run_stages
+from flight_etl.report import InputReport
+from flight_etl.schema import INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from flight_etl.settings import Settings
+    from flight_etl.store.reading import LocalSource
+
+__all__ = ["Ledger", "Progress", "record_outcomes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: bytes of input (as stored) done and in all, rows so far, and the part of the work it is in."""
+
+    bytes_done: int
+    bytes_total: int
+    rows: int
+    stage: str
+
+
+@dataclass(slots=True)
+class _Account:
+    path: str
+    layout: str | None = None
+    read: int = 0
+    written: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    failure: FlightEtlError | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The books of a run: per input what was read, written and dropped; and what the stages changed."""
+
+    paths: list[str]
+    accounts: list[_Account] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.accounts = [_Account(path) for path in self.paths]
+
+    def drop(self, dropped: pa.Table) -> None:
+        """Book dropped rows, which carry the number of their input."""
+        if not dropped.num_rows:
+            return
+        for group in dropped.group_by([INPUT, "reason"]).aggregate([([], "count_all")]).to_pylist():
+            account = self.accounts[group[INPUT]].dropped
+            account[group["reason"]] = account.get(group["reason"], 0) + group["count_all"]
+
+    def write(self, table: pa.Table) -> None:
+        """Book written rows."""
+        per_input = np.bincount(table[INPUT].to_numpy(), minlength=len(self.accounts))
+        for at in np.flatnonzero(per_input):
+            self.accounts[at].written += int(per_input[at])
+
+    def count(self, counts: dict[str, int]) -> None:
+        """Add what a stage changed."""
+        self.counts = add_counts([self.counts, counts])
+
+    def reports(self) -> tuple[InputReport, ...]:
+        """Give the account of each input, in the order of the inputs."""
+        return tuple(
+            InputReport(
+                path=a.path, layout=a.layout, read=a.read, written=a.written, dropped=dict(sorted(a.dropped.items())), error=None if a.failure is None else str(a.failure)
+            )
+            for a in self.accounts
+        )
+
+
+def record_outcomes(
+    sources: Sequence[LocalSource],
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    workers: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+) -> Iterator[Outcome]:
+    """Decode all sources and put their rows through the record stages, in the order of the input.
+
+    An input that fails is booked with its error, and the next one goes on. At most `workers + 1` chunks are under way.
+    """
+    total = sum(source.size_bytes for source in sources)
+    done = rows = 0
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="records") as pool:
+        under_way: deque[Future[Outcome]] = deque()
+        for number, source in enumerate(sources):
+            account = ledger.accounts[number]
+            for raw, layout in _decoded(source, settings, account):
+                context = Context(settings=settings, layout=layout)
+                under_way.append(pool.submit(_record_stages, raw, number, context))
+                rows += raw.kept.num_rows
+                if progress is not None:
+                    progress(Progress(done + source.consumed_bytes, total, rows, "reading"))
+                if len(under_way) > workers:
+                    yield under_way.popleft().result()
+            done += source.size_bytes
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _decoded(source: LocalSource, settings: Settings, account: _Account) -> Iterator[tuple[Outcome, str]]:
+    try:
+        layout = detect(source, settings.decode)
+        if layout is None:
+            return
+        account.layout = layout.name
+        for outcome in decode(source, layout, settings.decode):
+            account.read += outcome.kept.num_rows + outcome.dropped.num_rows
+            yield outcome, layout.name
+    except FlightEtlError as error:
+        account.failure = error
+
+
+def _record_stages(raw: Outcome, number: int, context: Context) -> Outcome:
+    table = raw.kept.append_column(INPUT, pa.array(np.full(raw.kept.num_rows, number, np.int32)))
+    at = raw.dropped.schema.get_field_index(INPUT)
+    own = raw.dropped.set_column(at, raw.dropped.schema.field(at), pa.array(np.full(raw.dropped.num_rows, number, np.int32)))
+    outcome = run_stages(table, RECORD_STAGES, context)
+    return Outcome(outcome.kept, pa.concat_tables([own, outcome.dropped]), add_counts([raw.counts, outcome.counts]))
