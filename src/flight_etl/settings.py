@@ -64,6 +64,7 @@ class CleanSettings:
     max_time: str = "2100-01-01T00:00:00Z"
     min_altitude_m: float = -1_000.0
     max_altitude_m: float = 30_480.0  # 100,000 ft
+    max_ground_altitude_m: float = 5_000.0  # above it an aircraft that says it is on the ground has no altitude
     max_velocity_mps: float = 1_100.0
     max_vertical_rate_mps: float = 152.4  # 30,000 ft/min
     max_position_lag_s: float = 15_000.0  # a position_time older than this before timestamp is nulled

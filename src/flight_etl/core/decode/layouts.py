@@ -94,6 +94,7 @@ class Layout:
     envelope_extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
     position_at_timestamp: bool = False  # every record is a position report: position_time is timestamp
     zero_is_ground: bool = False  # altitude 0 says "on the ground", every other altitude "airborne"
+    number_is_airborne: bool = False  # "ground" stands in the place of the altitude, so that a number says "airborne"
 
 
 _N, _T, _B, _A, _TIME = Kind.NUMBER, Kind.TEXT, Kind.BOOL, Kind.ALTITUDE, Kind.TIME
@@ -271,6 +272,7 @@ _READSB: Final = Layout(
     rows="object",
     signatures=(("hex", "seen"), ("hex", "messages"), ("hex", "seen_pos"), ("hex", "type"), ("hex", "validposition")),
     fields=_READSB_FIELDS,
+    number_is_airborne=True,
 )
 
 _ADSBX_V2: Final = Layout(
@@ -280,6 +282,7 @@ _ADSBX_V2: Final = Layout(
     rows="object",
     signatures=(("hex",),),
     fields=_READSB_FIELDS,
+    number_is_airborne=True,
 )
 
 # Virtual Radar Server's vocabulary. `galt` is adjusted to the local pressure, so roughly above sea level and not above the
@@ -354,6 +357,7 @@ _TRACE: Final = Layout(
     extra_columns=((12, "ias"), (13, "roll"), (14, "receiver")),
     extra_object=8,
     envelope_extras=tuple((key, (key,)) for key in ("r", "t", "desc", "dbFlags", "ownOp", "year", "noRegData")),
+    number_is_airborne=True,
     position_at_timestamp=True,
 )
 
