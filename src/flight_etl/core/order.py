@@ -100,7 +100,7 @@ def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> None:
     names += [n for n in PROVENANCE if n in rows.column_names]
     columns = {"run": pa.array(run)} | {f"c{i}": _comparable(rows[n]) for i, n in enumerate(names)}
     keys = [(name, "ascending") for name in columns]
-    inner = pc.sort_indices(pa.table(columns), sort_keys=keys, null_placement="at_end").to_numpy()
+    inner = pc.sort_indices(pa.table(columns), sort_keys=keys).to_numpy()
     order[at] = order[at][inner]
 
 

@@ -104,7 +104,7 @@ class Gather:
         self._close_run()
         while len(self._runs) > _FAN_IN:
             self._merge_oldest()
-        yield from (extras.conform(table, plan) for table in _merge(self._runs, self.range_rows))
+        yield from _merge(self._runs, self.range_rows, plan)
         self.close()
 
     def close(self) -> None:
@@ -168,21 +168,23 @@ def _position(table: pa.Table, key: Key) -> int:
     return int(low + np.searchsorted(times, key[1], "left"))
 
 
-def _merge(runs: list[_Run], range_rows: int) -> Iterator[pa.Table]:
-    """Give the rows of all runs in order, about `range_rows` at a time."""
+def _merge(runs: list[_Run], range_rows: int, plan: extras.ExtrasPlan | None = None) -> Iterator[pa.Table]:
+    """Give the rows of all runs in order, about `range_rows` at a time, with extra columns as `plan` says if there is one."""
     entries = sorted((key, rows) for run in runs for key, rows in zip(run.keys, run.rows, strict=True))
     filled = 0
     previous: Key | None = None
     for key, rows in entries:
         if filled >= range_rows and key != previous:
-            yield from _take(runs, key)
+            yield from _take(runs, key, plan)
             filled = 0
         filled += rows
         previous = key
-    yield from _take(runs, None)
+    yield from _take(runs, None, plan)
 
 
-def _take(runs: list[_Run], end: Key | None) -> Iterator[pa.Table]:
+def _take(runs: list[_Run], end: Key | None, plan: extras.ExtrasPlan | None) -> Iterator[pa.Table]:
     parts = [part for run in runs for part in run.read_below(end)]
+    if plan is not None:  # before sorting: ties are ordered by content, which must have its final type for that
+        parts = [extras.conform(part, plan) for part in parts]
     if parts:
         yield sort_rows(extras.concat(parts).combine_chunks())

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,10 +20,11 @@ from flight_etl.core.clean import units_warning
 from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
+from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.records import Ledger, Progress, record_outcomes
 from flight_etl.runners.spool import Spool
-from flight_etl.runners.tracks import track_outcomes, whole_blocks
+from flight_etl.runners.tracks import track_outcomes
 from flight_etl.schema import ENRICHED, NORMAL, PROVENANCE, SCHEMA_VERSION, Column, arrow_schema
 from flight_etl.settings import Settings
 from flight_etl.store.airports import load_airports
@@ -35,6 +35,7 @@ from flight_etl.store.quarantine import QuarantineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from flight_etl.outcome import Outcome
     from flight_etl.store.inputs import Expansion
@@ -104,7 +105,7 @@ def run(inputs: Sequence[str], output: str, settings: Settings | None = None, *,
     return report
 
 
-def _write_tracks(  # noqa: PLR0913 - the parts of a run, each once
+def _write_tracks(
     gather: Gather,
     quarantine: QuarantineWriter,
     directory: Path,
@@ -294,7 +295,7 @@ def _warnings(ledger: Ledger, settings: Settings) -> tuple[str, ...]:
     return (warning,) if warning else ()
 
 
-def _report(  # noqa: PLR0913 - the parts of a run, each once
+def _report(
     found: Expansion, ledger: Ledger, tally: _Tally, settings: Settings, started: float, quarantine: str | None
 ) -> Report:
     failed = tuple(InputReport(path=path, error=str(error)) for path, error in found.failed)

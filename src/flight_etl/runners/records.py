@@ -79,7 +79,12 @@ class Ledger:
         """Give the account of each input, in the order of the inputs."""
         return tuple(
             InputReport(
-                path=a.path, layout=a.layout, read=a.read, written=a.written, dropped=dict(sorted(a.dropped.items())), error=None if a.failure is None else str(a.failure)
+                path=a.path,
+                layout=a.layout,
+                read=a.read,
+                written=a.written,
+                dropped=dict(sorted(a.dropped.items())),
+                error=None if a.failure is None else str(a.failure),
             )
             for a in self.accounts
         )
