@@ -128,6 +128,7 @@ class MotionSettings:
     enabled: bool = True
     max_gap_s: float = 300.0  # s between two samples; further apart, rates are null
     max_speed_mps: float = 1_100.0  # m/s implied by two positions; faster is a teleport and adds no distance
+    rate_span_s: float = 5.0  # s that two samples should be apart for a rate, so that their quantum does not drown it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,123 @@
+"""What the rows of flights say about where the aircraft was in its flight, spikes and frozen values put aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from flight_etl.core.enrich.smooth import Window, bridged, chord_speed, fitted_slope, spikes, window_at, window_mean
+from flight_etl.core.enrich.track import Track, floats, time_key, tristate, word_codes
+from flight_etl.units import FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.settings import PhaseSettings
+
+__all__ = ["Evidence", "evidence_of"]
+
+_HOVERERS: Final = ("A7", "B1", "B2", "B4", "B6")  # rotorcraft, gliders, balloons, ultralights, drones: slow is not grounded
+_HOLD_S: Final = 30.0  # s for which the last altitude before a hole, or the first after it, still stands
+_MOST_FPM: Final = 10_000.0  # ft/min; a reported rate beyond this says nothing
+_AGREE_FPM: Final = 400.0  # ft/min between reported rate and slope of the altitudes; further apart, the altitudes are right
+_SURE_SPAN_S: Final = 10.0  # s of altitudes that make their slope better than a reported rate
+_CHORD_S: Final = 7.5  # s on each side over which speed is taken from positions
+_CHORD_GAP_S: Final = 30.0  # s; over a longer chord a turn looks like standing still
+_FROZEN_KT: Final = 25.0  # kt between reported speed and that from positions; further apart, and by
+_FROZEN_SHARE: Final = 0.4  # of the reported speed, the reported one is not this moment's
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Fresh rows of flights, as parallel arrays; NaN is unknown."""
+
+    row: Ints  # row of the table
+    flight: Ints
+    key: Ints  # rising; differences inside a flight are ms
+    latitude: Floats  # deg, of the last known position
+    longitude: Floats  # deg
+    altitude_ft: Floats  # pressure altitude without spikes, bridged across short holes
+    heard: Bools  # the altitude was in the row itself
+    rate_fpm: Floats  # robust vertical rate
+    agreed: Bools  # reported rate and altitudes say the same
+    speed_kt: Floats  # as reported, or from positions where nothing is reported or it is frozen
+    reported_kt: Floats
+    flag: npt.NDArray[np.int8]  # on_ground: 1, 0, or -1 for unknown
+    hoverer: Bools
+    after_gap: Bools  # the row before is of another flight, or too long ago to conclude anything across
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.row)
+
+
+def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evidence:
+    """Gather the evidence of all fresh rows."""
+    row = np.flatnonzero(track.fresh)
+    flight = track.flight[row]
+    key = time_key(flight, track.time_ms[row])
+    altitude, heard = _altitudes(floats(table["altitude"])[row] * FEET_PER_METRE, key, flight)
+    rate, agreed = _rates(floats(table["vertical_rate"])[row] * FPM_PER_METRE_PER_SECOND, altitude, heard, key, settings)
+    bridge = bridged(key, key[heard], altitude[heard], max_gap_s=settings.max_gap_s, hold_s=_HOLD_S)
+    latitude, longitude = floats(table["latitude"])[row], floats(table["longitude"])[row]
+    reported = floats(table["velocity"])[row] * KNOTS_PER_METRE_PER_SECOND
+    gap = np.ones(len(row), np.bool_)
+    gap[1:] = np.diff(key) > settings.max_gap_s * MS_PER_SECOND
+    return Evidence(
+        row=row,
+        flight=flight,
+        key=key,
+        latitude=latitude,
+        longitude=longitude,
+        altitude_ft=bridge,
+        heard=heard,
+        rate_fpm=rate,
+        agreed=agreed,
+        speed_kt=_speeds(reported, latitude, longitude, key),
+        reported_kt=reported,
+        flag=tristate(table["on_ground"])[row],
+        hoverer=word_codes(table["category"], _HOVERERS)[row],
+        after_gap=gap,
+    )
+
+
+def _altitudes(altitude_ft: Floats, key: Ints, flight: Ints) -> tuple[Floats, Bools]:
+    """Altitudes, and which of them are known and no spikes."""
+    heard = ~np.isnan(altitude_ft)
+    known = np.flatnonzero(heard)
+    heard[known[spikes(altitude_ft[known], key[known], flight[known])]] = False
+    return altitude_ft, heard
+
+
+def _rates(reported: Floats, altitude: Floats, heard: Bools, key: Ints, settings: PhaseSettings) -> tuple[Floats, Bools]:
+    """Robust vertical rate, ft/min, and where both sources agree on it.
+
+    The mean of the reported rates in the window, unless the slope of the altitudes in it is well known and says otherwise,
+    or nothing is reported.
+    """
+    half = settings.rate_window_s / 2.0
+    window = window_at(key, key[heard], half_s=half, max_gap_s=settings.max_gap_s)
+    slope = fitted_slope(key, key[heard], altitude[heard], window)
+    usable = ~np.isnan(reported) & (np.abs(reported) <= _MOST_FPM)
+    mean = window_mean(reported[usable], _only_near(key, key[usable], half))
+    agreed = np.abs(mean - slope.fpm) <= _AGREE_FPM
+    from_altitudes = np.isnan(mean) | (~agreed & (slope.span_s >= _SURE_SPAN_S))
+    return np.where(from_altitudes, slope.fpm, mean), agreed
+
+
+def _only_near(query: Ints, key: Ints, half_s: float) -> Window:
+    return window_at(query, key, half_s=half_s, max_gap_s=-1.0)
+
+
+def _speeds(reported: Floats, latitude: Floats, longitude: Floats, key: Ints) -> Floats:
+    """Speed to believe, kt: the reported one, or that from positions where it is missing or contradicted by them."""
+    known = ~(np.isnan(latitude) | np.isnan(longitude))
+    window = window_at(key, key[known], half_s=_CHORD_S, max_gap_s=_CHORD_GAP_S)
+    moved = chord_speed(key[known], latitude[known], longitude[known], window) * KNOTS_PER_METRE_PER_SECOND
+    off = np.abs(reported - moved)
+    frozen = (off > _FROZEN_KT) & (off > _FROZEN_SHARE * reported)
+    return np.where(np.isnan(reported) | frozen, moved, reported)

@@ -1,0 +1,96 @@
+"""Runs: longest stretches of rows that share a state. Rows in, one value per run out, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from flight_etl.core.enrich.track import run_starts
+from flight_etl.units import MS_PER_SECOND
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flight_etl.core.enrich.track import Bools, Floats, Ints
+
+__all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_of", "runs_of"]
+
+_NOWHERE: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs first .. last of rows (inclusive), and each row's run."""
+
+    first: Ints
+    last: Ints
+    number: Ints
+
+    def __len__(self) -> int:
+        """Count the runs."""
+        return len(self.first)
+
+    def spread(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Give each row its run's value."""
+        return values[self.number]
+
+    def seconds(self, key: Ints, whole: Ints) -> Floats:
+        """How long each run lasts, s, with half the way to its neighbours in the same `whole`."""
+        size = len(self.number)
+        before, after = np.maximum(self.first - 1, 0), np.minimum(self.last + 1, size - 1)
+        lead = np.where(whole[before] == whole[self.first], key[self.first] - key[before], 0)
+        trail = np.where(whole[after] == whole[self.last], key[after] - key[self.last], 0)
+        length: Floats = (key[self.last] - key[self.first] + (lead + trail) / 2.0) / MS_PER_SECOND
+        return length
+
+
+def runs_of(*values: npt.NDArray[np.generic]) -> Runs:
+    """Cut rows wherever one of `values` changes."""
+    starts = run_starts(*values)
+    first = np.flatnonzero(starts)
+    return Runs(first, np.append(first[1:], len(starts))[: len(first)] - 1, np.cumsum(starts) - 1)
+
+
+def any_of(mask: Bools, runs: Runs) -> Bools:
+    """Whether `mask` holds anywhere in each run."""
+    return np.bincount(runs.number[mask], minlength=len(runs)) > 0
+
+
+def first_where(mask: Bools, runs: Runs) -> Ints:
+    """First row of each run at which `mask` holds; -1 where it holds nowhere."""
+    found = np.full(len(runs), _NOWHERE, np.int64)
+    at = np.flatnonzero(mask)[::-1]
+    found[runs.number[at]] = at
+    return found
+
+
+def last_where(mask: Bools, runs: Runs) -> Ints:
+    """Last row of each run at which `mask` holds; -1 where it holds nowhere."""
+    found = np.full(len(runs), _NOWHERE, np.int64)
+    at = np.flatnonzero(mask)
+    found[runs.number[at]] = at
+    return found
+
+
+def ends_of(values: Floats, runs: Runs) -> tuple[Floats, Floats]:
+    """First and last known value of each run; NaN where none is known."""
+    known = ~np.isnan(values)
+    first, last = first_where(known, runs), last_where(known, runs)
+    if not len(values):
+        return np.empty(0), np.empty(0)
+    return np.where(first < 0, np.nan, values[first]), np.where(last < 0, np.nan, values[last])
+
+
+def median_of(values: Floats, runs: Runs) -> Floats:
+    """Lower median of each run's known values; NaN where none is known."""
+    known = np.flatnonzero(~np.isnan(values))
+    number = runs.number[known]
+    order = known[np.lexsort((values[known], number))]
+    count = np.bincount(number, minlength=len(runs))
+    begin = np.cumsum(count) - count
+    median = np.full(len(runs), np.nan)
+    some = count > 0
+    median[some] = values[order[begin[some] + (count[some] - 1) // 2]]
+    return median

@@ -1,0 +1,164 @@
+"""Numbers made fit for decisions: spikes found, holes bridged, rates and speeds taken over windows of time.
+
+Samples are known values of flights in order, with a rising `key` (see `track.time_key`) whose differences inside a flight
+are ms. Windows are by time, so that one and the same window works from 1 s to 60 s between samples: a window always
+reaches the next sample on each side, if that is not farther off than the permitted gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from flight_etl.core.enrich.track import run_starts
+from flight_etl.units import MS_PER_SECOND
+
+if TYPE_CHECKING:
+    from flight_etl.core.enrich.track import Bools, Floats, Ints
+
+__all__ = ["Slope", "Window", "bridged", "chord_speed", "fitted_slope", "spikes", "window_at", "window_mean"]
+
+_QUANTA_PER_FOOT: Final = 10.0  # altitudes and rates are summed as integers, exactly, in tenths
+_SPIKE_FT: Final = 400.0  # ft off the median of five neighbours, plus what an aircraft may climb in the time between them
+_SPIKE_FT_PER_S: Final = 100.0
+_METRES_PER_DEGREE: Final = 111_195.0  # m, mean
+_MIN_PER_MS: Final = 60.0 * MS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Samples begin .. end - 1 of each query, all of its flight; empty where nothing is near."""
+
+    begin: Ints
+    end: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Rate of change, ft/min, by least squares, and the time that its samples span, s; NaN and 0 where unknown."""
+
+    fpm: Floats
+    span_s: Floats
+
+
+def spikes(values: Floats, key: Ints, flight: Ints) -> Bools:
+    """Mask of altitudes, ft, that stand out from the median of the five round them further than any climb explains."""
+    size = len(values)
+    first = np.flatnonzero(run_starts(flight))
+    last = np.append(first[1:], size) - 1
+    low, high = np.repeat(first, last - first + 1), np.repeat(last, last - first + 1)
+    at = np.arange(size)
+    near = [values[np.clip(at + step, low, high)] for step in (-2, -1, 0, 1, 2)]
+    middle = _median5(*near)
+    seconds = (key[np.minimum(at + 1, high)] - key[np.maximum(at - 1, low)]) / MS_PER_SECOND
+    return np.abs(values - middle) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds
+
+
+def _median5(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats) -> Floats:
+    """Median of five by comparing and swapping."""
+    a, b = np.minimum(a, b), np.maximum(a, b)
+    d, e = np.minimum(d, e), np.maximum(d, e)
+    d, b = np.maximum(a, d), np.minimum(b, e)  # neither the least nor the greatest of these four is the median
+    result: Floats = np.maximum(np.minimum(b, d), np.minimum(np.maximum(b, d), c))
+    return result
+
+
+def window_at(query: Ints, key: Ints, *, half_s: float, max_gap_s: float) -> Window:
+    """Find the samples within `half_s` of each query, and the next beyond on each side if within `max_gap_s`."""
+    half, gap = round(half_s * MS_PER_SECOND), round(max_gap_s * MS_PER_SECOND)
+    size = len(key)
+    if not size:
+        return Window(np.zeros(len(query), np.int64), np.zeros(len(query), np.int64))
+    begin = np.searchsorted(key, query - half, "left")
+    end = np.searchsorted(key, query + half, "right")
+    before, after = np.searchsorted(key, query, "left") - 1, np.searchsorted(key, query, "right")
+    reach = (before >= 0) & (query - key[before] <= gap)
+    begin = np.where(reach, np.minimum(begin, before), begin)
+    after_key = key[np.minimum(after, size - 1)]
+    reach = (after < size) & (after_key - query <= gap)
+    end = np.where(reach, np.maximum(end, after + 1), end)
+    return Window(begin, end)
+
+
+def _prefix(values: Ints) -> Ints:
+    total = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=total[1:])
+    return total
+
+
+def fitted_slope(query: Ints, key: Ints, altitude_ft: Floats, window: Window) -> Slope:
+    """Slope of the straight line through the samples of each window."""
+    size = len(key)
+    count = window.end - window.begin
+    inside = np.minimum(window.begin, max(size - 1, 0))
+    if not size:
+        return Slope(np.full(len(query), np.nan), np.zeros(len(query)))
+    altitude = np.rint(altitude_ft * _QUANTA_PER_FOOT).astype(np.int64)
+    base = altitude[inside]
+
+    def over(values: Ints) -> Ints:
+        total = _prefix(values)
+        return total[window.end] - total[window.begin]
+
+    sum_t, sum_a = over(key), over(altitude)
+    t = (sum_t - count * query).astype(np.float64)
+    a = (sum_a - count * base).astype(np.float64)
+    tt = (over(key * key) - 2 * query * sum_t + count * query * query).astype(np.float64)
+    ta = (over(key * altitude) - query * sum_a - base * sum_t + count * query * base).astype(np.float64)
+    spread = count * tt - t * t
+    known = (count > 1) & (spread > 0)
+    fpm = np.full(len(query), np.nan)
+    fpm[known] = (count * ta - t * a)[known] / spread[known] * (_MIN_PER_MS / _QUANTA_PER_FOOT)
+    span = np.where(known, key[np.maximum(window.end - 1, 0)] - key[inside], 0) / MS_PER_SECOND
+    return Slope(fpm, span)
+
+
+def window_mean(values: Floats, window: Window) -> Floats:
+    """Mean of the samples of each window, to a tenth; NaN where it is empty."""
+    total = _prefix(np.rint(values * _QUANTA_PER_FOOT).astype(np.int64))
+    count = window.end - window.begin
+    mean = np.full(len(count), np.nan)
+    some = count > 0
+    mean[some] = (total[window.end] - total[window.begin])[some] / (count[some] * _QUANTA_PER_FOOT)
+    return mean
+
+
+def bridged(query: Ints, key: Ints, values: Floats, *, max_gap_s: float, hold_s: float) -> Floats:
+    """Value at each query: between two samples at most `max_gap_s` apart a straight line, else a sample within `hold_s`."""
+    result = np.full(len(query), np.nan)
+    size = len(key)
+    if not size:
+        return result
+    gap, hold = max_gap_s * MS_PER_SECOND, hold_s * MS_PER_SECOND
+    after = np.searchsorted(key, query, "left")
+    before = np.minimum(np.searchsorted(key, query, "right"), size) - 1
+    inside_b, inside_a = np.maximum(before, 0), np.minimum(after, size - 1)
+    since = np.where(before >= 0, query - key[inside_b], np.iinfo(np.int64).max)
+    until = np.where(after < size, key[inside_a] - query, np.iinfo(np.int64).max)
+    between = (since <= gap) & (until <= gap) & (since + until <= gap)
+    whole = np.maximum(since + until, 1).astype(np.float64)
+    share = np.where(between, since, 0) / whole
+    result[between] = (values[inside_b] + (values[inside_a] - values[inside_b]) * share)[between]
+    held = ~between & ((since <= hold) | (until <= hold))
+    result[held] = np.where(since <= until, values[inside_b], values[inside_a])[held]
+    return result
+
+
+def chord_speed(key: Ints, latitude: Floats, longitude: Floats, window: Window) -> Floats:
+    """Speed, m/s, of the straight way from the first to the last position of each window; NaN where unknown."""
+    size = len(key)
+    speed = np.full(len(window.begin), np.nan)
+    if not size:
+        return speed
+    some = window.end - window.begin > 1
+    a, b = window.begin[some], window.end[some] - 1
+    north = latitude[b] - latitude[a]
+    east = (longitude[b] - longitude[a] + 180.0) % 360.0 - 180.0
+    east *= np.cos(np.radians((latitude[a] + latitude[b]) / 2.0))
+    seconds = (key[b] - key[a]) / MS_PER_SECOND
+    moved = seconds > 0
+    metres = _METRES_PER_DEGREE * np.hypot(north, east)
+    speed[some] = np.where(moved, metres / np.maximum(seconds, 1e-3), np.nan)
+    return speed

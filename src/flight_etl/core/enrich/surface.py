@@ -1,0 +1,140 @@
+"""On the ground or in the air: flags, speeds and altitudes weighed against each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from flight_etl.core.enrich.airports import nearest_fields
+from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, runs_of
+from flight_etl.core.enrich.track import next_true, previous_true
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flight_etl.core.enrich.airports import AirportTable
+    from flight_etl.core.enrich.evidence import Evidence
+    from flight_etl.core.enrich.track import Bools, Floats
+    from flight_etl.settings import AirportSettings, PhaseSettings
+
+__all__ = ["AIR", "GROUND", "UNKNOWN", "surface_states"]
+
+GROUND: Final = 1
+AIR: Final = 0
+UNKNOWN: Final = -1
+
+_FLYING_KT: Final = 80.0  # kt; above it an altitude well off the ground outweighs a flag that says ground
+_SLOW_HEIGHT_FT: Final = 500.0  # ft above the field within which a slow aircraft is on it: the pressure may be off by as much
+_LEVEL_FT: Final = 50.0  # ft above where it stood, within which an aircraft without flags still rolls
+_TOUCH_HEIGHT_FT: Final = 600.0  # ft above the field; a touchdown is not seen higher
+_HOP_FT: Final = 150.0  # ft; a shorter and lower hop between two stretches on the ground is a flipped flag
+
+
+def surface_states(
+    evidence: Evidence, airports: AirportTable, settings: PhaseSettings, places: AirportSettings
+) -> npt.NDArray[np.int8]:
+    """GROUND, AIR or UNKNOWN for each row of the evidence."""
+    elevation = _field_elevation(evidence, airports, settings, places)
+    state = _row_states(evidence, elevation, settings, places)
+    state = _rolling(evidence, state, settings)
+    state = _without_high_ground(evidence, state, elevation)
+    return _without_short_hops(evidence, state, settings)
+
+
+def _slow(evidence: Evidence, settings: PhaseSettings) -> Bools:
+    return (evidence.speed_kt <= settings.taxi_speed_kt) & ~evidence.hoverer
+
+
+def _field_elevation(evidence: Evidence, airports: AirportTable, settings: PhaseSettings, places: AirportSettings) -> Floats:
+    """Elevation of the field by which each stretch of slow or flagged rows lies, ft; NaN elsewhere."""
+    near = _slow(evidence, settings) | (evidence.flag == 1)
+    runs = runs_of(evidence.flight, near)
+    at = first_where(near & ~np.isnan(evidence.latitude), runs)
+    some = at >= 0
+    found = nearest_fields(
+        airports, evidence.latitude[at[some]], evidence.longitude[at[some]], max_distance_km=places.max_distance_km
+    ).index
+    elevation = np.full(len(runs), np.nan)
+    elevation[some] = np.where(found >= 0, airports.elevation_ft[found], np.nan)
+    return elevation[runs.number]
+
+
+def _row_states(
+    evidence: Evidence, elevation: Floats, settings: PhaseSettings, places: AirportSettings
+) -> npt.NDArray[np.int8]:
+    """Judge each row by itself."""
+    slow, flag, altitude = _slow(evidence, settings), evidence.flag, evidence.altitude_ft
+    height = altitude - np.where(np.isnan(elevation), 0.0, elevation)
+    state = flag.copy()
+    lifted = (flag == 1) & (evidence.speed_kt > _FLYING_KT) & (height > places.max_elevation_error_ft)
+    state[lifted] = AIR
+    low = np.abs(altitude - elevation) <= _SLOW_HEIGHT_FT
+    landed = (flag != 1) & slow & (low | (np.isnan(altitude) & ~np.isnan(elevation)))
+    stands = (flag == UNKNOWN) & slow & np.isnan(elevation)
+    state[landed | stands] = GROUND
+    flies = (flag == UNKNOWN) & ~slow & ((evidence.speed_kt > settings.taxi_speed_kt) | ~np.isnan(altitude))
+    state[flies] = AIR
+    return state
+
+
+def _rolling(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
+    """Add the fast parts of rolls where no flag shows them: next to slow rows, and no higher than these.
+
+    Flags of a flight that never says ground, though it stands there, count as missing.
+    """
+    flights = runs_of(evidence.flight)
+    mute = (evidence.flag == UNKNOWN) | ~any_of(evidence.flag == 1, flights)[flights.number]
+    stood = (state == GROUND) & _slow(evidence, settings)
+    measured = stood & ~np.isnan(evidence.altitude_ft)
+    level = np.isnan(evidence.altitude_ft)
+    for at in (previous_true(measured, evidence.flight), next_true(measured, evidence.flight)):
+        level |= (at >= 0) & (evidence.altitude_ft - evidence.altitude_ft[at] <= _LEVEL_FT)
+    may_roll = stood | (level & mute & ~evidence.hoverer)
+    runs = runs_of(evidence.flight, may_roll, np.cumsum(evidence.after_gap))
+    rolls = may_roll & any_of(stood, runs)[runs.number]
+    return np.where(rolls, np.int8(GROUND), state)
+
+
+def _without_high_ground(evidence: Evidence, state: npt.NDArray[np.int8], elevation: Floats) -> npt.NDArray[np.int8]:
+    """Take flags for flipped that say ground in mid-air: fast rows well above the field, by altitudes next to them."""
+    runs = runs_of(evidence.flight, state)
+    height = median_of(np.where(evidence.speed_kt > _FLYING_KT, evidence.altitude_ft - elevation, np.nan), runs)
+    slow = any_of(evidence.speed_kt <= _FLYING_KT, runs)
+    high = (height > _TOUCH_HEIGHT_FT) & ~slow
+    return np.where((state == GROUND) & high[runs.number], np.int8(AIR), state)
+
+
+def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
+    """Take short and low hops between two stretches on the ground for flipped flags."""
+    runs = runs_of(evidence.flight, state)
+    short = runs.seconds(evidence.key, evidence.flight) < settings.min_dwell_s
+    between = _between(state, evidence, runs)
+    top = np.full(len(runs), -np.inf)
+    altitude = np.where(np.isnan(evidence.altitude_ft), -np.inf, evidence.altitude_ft)
+    if len(runs):
+        top = np.maximum.reduceat(altitude, runs.first)
+    low = _neighbour_level(evidence, runs)
+    rises = top - low > _HOP_FT
+    flips = short & between & ~rises
+    return np.where((state != GROUND) & flips[runs.number], np.int8(GROUND), state)
+
+
+def _between(state: npt.NDArray[np.int8], evidence: Evidence, runs: Runs) -> Bools:
+    """Whether the rows right before and after each run are of its flight and on the ground."""
+    size = len(state)
+    before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, size - 1)
+    flight = evidence.flight
+    led = (runs.first > 0) & (flight[before] == flight[runs.first]) & (state[before] == GROUND)
+    followed = (runs.last < size - 1) & (flight[after] == flight[runs.last]) & (state[after] == GROUND)
+    return led & followed
+
+
+def _neighbour_level(evidence: Evidence, runs: Runs) -> Floats:
+    """Lower of the altitudes right before and after each run, ft; that of the run's first row where neither is known."""
+    size = len(evidence)
+    if not size:
+        return np.empty(0)
+    before = evidence.altitude_ft[np.maximum(runs.first - 1, 0)]
+    after = evidence.altitude_ft[np.minimum(runs.last + 1, size - 1)]
+    return np.fmin(np.fmin(before, after), evidence.altitude_ft[runs.first])
