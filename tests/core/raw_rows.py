@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from flight_etl.core.decode.layouts import LAYOUTS, Kind
+from flight_etl.core.decode.layout import Kind
+from flight_etl.core.decode.layouts import LAYOUTS
 from flight_etl.core.normalise import normalise
 from flight_etl.settings import NormaliseSettings
 

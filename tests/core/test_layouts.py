@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from flight_etl.core.decode.layouts import LAYOUT_NAMES, LAYOUTS, Field, Kind, Layout
+from flight_etl.core.decode.layout import Field, Kind, Layout
+from flight_etl.core.decode.layouts import LAYOUT_NAMES, LAYOUTS
 from flight_etl.schema import NORMAL
 from flight_etl.units import Unit
 

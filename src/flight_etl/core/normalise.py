@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flight_etl.core import words
-from flight_etl.core.decode.layouts import LAYOUTS, Field, Kind, Layout
+from flight_etl.core.decode.layout import Field, Kind, Layout
+from flight_etl.core.decode.layouts import LAYOUTS
 from flight_etl.core.drops import drop_rows
 from flight_etl.outcome import Outcome, Reason
 from flight_etl.schema import EXTRA_PREFIX, NORMAL, PROVENANCE, arrow_schema, empty_dropped

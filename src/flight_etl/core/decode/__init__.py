@@ -1,1 +1,17 @@
-"""bytes -> RAW."""
+"""bytes -> RAW.
+
+RAW tables have `_record` (number of the record in its input, from 0), `_offset` (byte of the decompressed input at which
+it begins), and one column per field of the layout, named as it: NUMBER float64, TEXT string, BOOL bool, ALTITUDE float64
+with a bool column `<name>_ground` before it, TIME int64 in ms since 1970-01-01 UTC. Then undeclared keys, as
+`core/extras.py` describes them.
+
+Broken records are dropped with a reason and their place, and cost nothing around them (see `scan.py` and `walk.py`).
+"""
+
+from __future__ import annotations
+
+from flight_etl.core.decode.decoder import decode
+from flight_etl.core.decode.sniff import detect
+from flight_etl.core.decode.window import Source
+
+__all__ = ["Source", "decode", "detect"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flight_etl.core.enrich.smooth import Window, bridged, chord_speed, fitted_slope, spikes, window_at, window_mean
+from flight_etl.core.enrich.runs import runs_of
+from flight_etl.core.enrich.smooth import bridged, chord_speed, fitted_slope, spikes, window_at, window_mean
 from flight_etl.core.enrich.track import Track, floats, time_key, tristate, word_codes
 from flight_etl.units import FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
@@ -62,7 +63,9 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
     key = time_key(flight, track.time_ms[row])
     altitude, heard = _altitudes(floats(table["altitude"])[row] * FEET_PER_METRE, key, flight)
     rate, agreed = _rates(floats(table["vertical_rate"])[row] * FPM_PER_METRE_PER_SECOND, altitude, heard, key, settings)
-    bridge = bridged(key, key[heard], altitude[heard], max_gap_s=settings.max_gap_s, hold_s=_HOLD_S)
+    missing = np.flatnonzero(~heard)
+    bridge = altitude.copy()
+    bridge[missing] = bridged(key[missing], key[heard], altitude[heard], max_gap_s=settings.max_gap_s, hold_s=_HOLD_S)
     latitude, longitude = floats(table["latitude"])[row], floats(table["longitude"])[row]
     reported = floats(table["velocity"])[row] * KNOTS_PER_METRE_PER_SECOND
     gap = np.ones(len(row), np.bool_)
@@ -77,7 +80,7 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
         heard=heard,
         rate_fpm=rate,
         agreed=agreed,
-        speed_kt=_speeds(reported, latitude, longitude, key),
+        speed_kt=_speeds(reported, latitude, longitude, key, flight),
         reported_kt=reported,
         flag=tristate(table["on_ground"])[row],
         hoverer=word_codes(table["category"], _HOVERERS)[row],
@@ -103,21 +106,19 @@ def _rates(reported: Floats, altitude: Floats, heard: Bools, key: Ints, settings
     window = window_at(key, key[heard], half_s=half, max_gap_s=settings.max_gap_s)
     slope = fitted_slope(key, key[heard], altitude[heard], window)
     usable = ~np.isnan(reported) & (np.abs(reported) <= _MOST_FPM)
-    mean = window_mean(reported[usable], _only_near(key, key[usable], half))
+    mean = window_mean(reported[usable], window_at(key, key[usable], half_s=half))
     agreed = np.abs(mean - slope.fpm) <= _AGREE_FPM
     from_altitudes = np.isnan(mean) | (~agreed & (slope.span_s >= _SURE_SPAN_S))
     return np.where(from_altitudes, slope.fpm, mean), agreed
 
 
-def _only_near(query: Ints, key: Ints, half_s: float) -> Window:
-    return window_at(query, key, half_s=half_s, max_gap_s=-1.0)
-
-
-def _speeds(reported: Floats, latitude: Floats, longitude: Floats, key: Ints) -> Floats:
+def _speeds(reported: Floats, latitude: Floats, longitude: Floats, key: Ints, flight: Ints) -> Floats:
     """Speed to believe, kt: the reported one, or that from positions where it is missing or contradicted by them."""
     known = ~(np.isnan(latitude) | np.isnan(longitude))
     window = window_at(key, key[known], half_s=_CHORD_S, max_gap_s=_CHORD_GAP_S)
     moved = chord_speed(key[known], latitude[known], longitude[known], window) * KNOTS_PER_METRE_PER_SECOND
     off = np.abs(reported - moved)
     frozen = (off > _FROZEN_KT) & (off > _FROZEN_SHARE * reported)
+    runs = runs_of(flight, frozen)  # where positions of two sources disagree, a chord may be short for a moment
+    frozen &= (runs.seconds(key, flight) >= 2.0 * _CHORD_S)[runs.number]
     return np.where(np.isnan(reported) | frozen, moved, reported)

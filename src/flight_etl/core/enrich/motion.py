@@ -67,8 +67,7 @@ def _distances(table: pa.Table, track: Track, settings: MotionSettings) -> tuple
     known = ~(np.isnan(latitude) | np.isnan(longitude)) & track.fresh
     at = np.flatnonzero(known)
     points = _Points(reduced_latitude(latitude[at]), longitude[at], track.time_ms[at], track.flight[at], settings.max_speed_mps)
-    kept = points.believed()
-    leg, possible = points.legs(kept)
+    kept, leg, possible = points.believed()
     metres = np.full(len(track), np.nan)
     metres[at[kept][1:][possible]] = leg[possible]
     teleports = len(at) - len(kept) + int(np.count_nonzero(~possible & (np.diff(points.flight[kept]) == 0)))
@@ -102,16 +101,16 @@ class _Points:
         """`between` each of `points` and the next."""
         return self.between(points[:-1], points[1:])
 
-    def believed(self) -> Ints:
-        """Points left after taking out those that a track jumps to and back from.
+    def believed(self) -> tuple[Ints, Floats, Bools]:
+        """Points left after taking out those that a track jumps to and back from, and the legs between them.
 
         Impossible legs cut a flight's points into islands. An island between two such legs is left out if it is no longer
         than its neighbours and the leg that bridges it is possible. Of such islands in a row every second one is, as
         leaving one out makes its neighbours whole.
         """
         points = np.arange(len(self.flight))
+        metres, possible = self.legs(points)
         for _ in range(_JUMP_PASSES):
-            _, possible = self.legs(points)
             jump = np.flatnonzero(~possible) + 1
             same = self.flight[points[jump]] == self.flight[points[jump - 1]]
             if not same.any():
@@ -120,7 +119,8 @@ class _Points:
             if not out.any():
                 break
             points = points[~out]
-        return points
+            metres, possible = self.legs(points)
+        return points, metres, possible
 
     def _detours(self, points: Ints, first: Ints, followed: Bools) -> Bools:
         """Mask of `points` in islands to leave out; `followed` says whether the next island is of the same flight."""

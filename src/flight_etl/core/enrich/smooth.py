@@ -53,7 +53,8 @@ def spikes(values: Floats, key: Ints, flight: Ints) -> Bools:
     near = [values[np.clip(at + step, low, high)] for step in (-2, -1, 0, 1, 2)]
     middle = _median5(*near)
     seconds = (key[np.minimum(at + 1, high)] - key[np.maximum(at - 1, low)]) / MS_PER_SECOND
-    return np.abs(values - middle) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds
+    found: Bools = np.abs(values - middle) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds
+    return found
 
 
 def _median5(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats) -> Floats:
@@ -65,14 +66,17 @@ def _median5(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats) -> Floats:
     return result
 
 
-def window_at(query: Ints, key: Ints, *, half_s: float, max_gap_s: float) -> Window:
-    """Find the samples within `half_s` of each query, and the next beyond on each side if within `max_gap_s`."""
-    half, gap = round(half_s * MS_PER_SECOND), round(max_gap_s * MS_PER_SECOND)
+def window_at(query: Ints, key: Ints, *, half_s: float, max_gap_s: float | None = None) -> Window:
+    """Find the samples within `half_s` of each query and, with `max_gap_s`, the next beyond on each side if within that."""
+    half = round(half_s * MS_PER_SECOND)
     size = len(key)
     if not size:
         return Window(np.zeros(len(query), np.int64), np.zeros(len(query), np.int64))
     begin = np.searchsorted(key, query - half, "left")
     end = np.searchsorted(key, query + half, "right")
+    if max_gap_s is None:
+        return Window(begin, end)
+    gap = round(max_gap_s * MS_PER_SECOND)
     before, after = np.searchsorted(key, query, "left") - 1, np.searchsorted(key, query, "right")
     reach = (before >= 0) & (query - key[before] <= gap)
     begin = np.where(reach, np.minimum(begin, before), begin)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flight_etl.core.enrich.airports import nearest_fields
+from flight_etl.core.enrich.airports import elevation_of, nearest_fields
 from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, runs_of
 from flight_etl.core.enrich.track import next_true, previous_true
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from flight_etl.core.enrich.track import Bools, Floats
     from flight_etl.settings import AirportSettings, PhaseSettings
 
-__all__ = ["AIR", "GROUND", "UNKNOWN", "surface_states"]
+__all__ = ["AIR", "FLYING_KT", "GROUND", "HIGHEST_FIELD_FT", "UNKNOWN", "surface_states"]
 
 GROUND: Final = 1
 AIR: Final = 0
 UNKNOWN: Final = -1
 
-_FLYING_KT: Final = 80.0  # kt; above it an altitude well off the ground outweighs a flag that says ground
+FLYING_KT: Final = 80.0  # kt; above it an altitude well off the ground outweighs a flag that says ground
 _SLOW_HEIGHT_FT: Final = 500.0  # ft above the field within which a slow aircraft is on it: the pressure may be off by as much
 _LEVEL_FT: Final = 50.0  # ft above where it stood, within which an aircraft without flags still rolls
 _TOUCH_HEIGHT_FT: Final = 600.0  # ft above the field; a touchdown is not seen higher
+HIGHEST_FIELD_FT: Final = 15_500.0  # ft; Daocheng lies at 14,472, and the pressure may be low
+_CLIMB_FT_PER_S: Final = 100.0  # ft/s, 6,000 ft/min; no hop goes up and comes down again faster
 _HOP_FT: Final = 150.0  # ft; a shorter and lower hop between two stretches on the ground is a flipped flag
 
 
@@ -56,22 +58,20 @@ def _field_elevation(evidence: Evidence, airports: AirportTable, settings: Phase
         airports, evidence.latitude[at[some]], evidence.longitude[at[some]], max_distance_km=places.max_distance_km
     ).index
     elevation = np.full(len(runs), np.nan)
-    elevation[some] = np.where(found >= 0, airports.elevation_ft[found], np.nan)
+    elevation[some] = elevation_of(airports, found)
     return elevation[runs.number]
 
 
-def _row_states(
-    evidence: Evidence, elevation: Floats, settings: PhaseSettings, places: AirportSettings
-) -> npt.NDArray[np.int8]:
+def _row_states(evidence: Evidence, elevation: Floats, settings: PhaseSettings, places: AirportSettings) -> npt.NDArray[np.int8]:
     """Judge each row by itself."""
     slow, flag, altitude = _slow(evidence, settings), evidence.flag, evidence.altitude_ft
     height = altitude - np.where(np.isnan(elevation), 0.0, elevation)
     state = flag.copy()
-    lifted = (flag == 1) & (evidence.speed_kt > _FLYING_KT) & (height > places.max_elevation_error_ft)
+    lifted = (flag == 1) & (evidence.speed_kt > FLYING_KT) & (height > places.max_elevation_error_ft)
     state[lifted] = AIR
     low = np.abs(altitude - elevation) <= _SLOW_HEIGHT_FT
     landed = (flag != 1) & slow & (low | (np.isnan(altitude) & ~np.isnan(elevation)))
-    stands = (flag == UNKNOWN) & slow & np.isnan(elevation)
+    stands = (flag == UNKNOWN) & slow & np.isnan(elevation) & ~(altitude > HIGHEST_FIELD_FT)
     state[landed | stands] = GROUND
     flies = (flag == UNKNOWN) & ~slow & ((evidence.speed_kt > settings.taxi_speed_kt) | ~np.isnan(altitude))
     state[flies] = AIR
@@ -99,16 +99,17 @@ def _rolling(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSet
 def _without_high_ground(evidence: Evidence, state: npt.NDArray[np.int8], elevation: Floats) -> npt.NDArray[np.int8]:
     """Take flags for flipped that say ground in mid-air: fast rows well above the field, by altitudes next to them."""
     runs = runs_of(evidence.flight, state)
-    height = median_of(np.where(evidence.speed_kt > _FLYING_KT, evidence.altitude_ft - elevation, np.nan), runs)
-    slow = any_of(evidence.speed_kt <= _FLYING_KT, runs)
+    height = median_of(np.where(evidence.speed_kt > FLYING_KT, evidence.altitude_ft - elevation, np.nan), runs)
+    slow = any_of(evidence.speed_kt <= FLYING_KT, runs)
     high = (height > _TOUCH_HEIGHT_FT) & ~slow
     return np.where((state == GROUND) & high[runs.number], np.int8(AIR), state)
 
 
 def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
-    """Take short and low hops between two stretches on the ground for flipped flags."""
+    """Take short and low hops between two stretches on the ground for flipped flags, and impossible ones for bad altitudes."""
     runs = runs_of(evidence.flight, state)
-    short = runs.seconds(evidence.key, evidence.flight) < settings.min_dwell_s
+    seconds = runs.seconds(evidence.key, evidence.flight)
+    short = seconds < settings.min_dwell_s
     between = _between(state, evidence, runs)
     top = np.full(len(runs), -np.inf)
     altitude = np.where(np.isnan(evidence.altitude_ft), -np.inf, evidence.altitude_ft)
@@ -116,7 +117,7 @@ def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], setting
         top = np.maximum.reduceat(altitude, runs.first)
     low = _neighbour_level(evidence, runs)
     rises = top - low > _HOP_FT
-    flips = short & between & ~rises
+    flips = between & ((short & ~rises) | (top - low > _CLIMB_FT_PER_S * seconds))
     return np.where((state != GROUND) & flips[runs.number], np.int8(GROUND), state)
 
 
@@ -127,7 +128,8 @@ def _between(state: npt.NDArray[np.int8], evidence: Evidence, runs: Runs) -> Boo
     flight = evidence.flight
     led = (runs.first > 0) & (flight[before] == flight[runs.first]) & (state[before] == GROUND)
     followed = (runs.last < size - 1) & (flight[after] == flight[runs.last]) & (state[after] == GROUND)
-    return led & followed
+    between: Bools = led & followed
+    return between
 
 
 def _neighbour_level(evidence: Evidence, runs: Runs) -> Floats:

@@ -1,0 +1,161 @@
+"""Which layout is this? Decided by content: the form of the first records and the keys round them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from flight_etl.core.decode.csv_rows import fields_of
+from flight_etl.core.decode.layouts import LAYOUT_NAMES, LAYOUTS
+from flight_etl.core.decode.walk import Walker
+from flight_etl.core.decode.window import Window
+from flight_etl.errors import FlightEtlError, InputError, Place, SettingsError
+from flight_etl.settings import DecodeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flight_etl.core.decode.layout import Layout
+    from flight_etl.core.decode.window import Source
+
+__all__ = ["detect"]
+
+_HEAD_BYTES: Final = 4 << 20  # B that are looked at
+_RECORDS: Final = 64  # records that are looked at
+_BOM: Final = b"\xef\xbb\xbf"
+_CSV: Final = "opensky-history-csv"
+
+_FOREIGN: Final = (
+    (b"PAR1", "a Parquet file"),
+    (b"PK\x03\x04", "a zip archive: unpack it first"),
+    (b"Obj\x01", "an Avro file"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"BZh", "compressed with bzip2: unpack it first"),
+    (b"\xfd7zXZ", "compressed with xz: unpack it first"),
+    (b"7z\xbc\xaf", "a 7-Zip archive: unpack it first"),
+    (b"\xff\xfe", "UTF-16 text: convert it to UTF-8"),
+    (b"\xfe\xff", "UTF-16 text: convert it to UTF-8"),
+    (b"<", "HTML or XML, perhaps an error page of a server"),
+    (b"MSG,", "BaseStation (SBS) text, which is not read"),
+    (b"\x1a1", "Beast binary, which is not read"),
+    (b"\x1a2", "Beast binary, which is not read"),
+    (b"\x1a3", "Beast binary, which is not read"),
+)
+_CONTAINER: Final = re.compile(rb'"(\w+)"\s*:\s*[\[{]', re.ASCII)
+_TAR_MAGIC: Final = (257, b"ustar")
+
+
+class _Head:
+    """The first bytes of a source as a source of its own."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self._data = data
+
+    def open(self, offset: int = 0) -> Iterator[bytes]:
+        return iter((self._data[offset:],))
+
+
+def detect(source: Source, settings: DecodeSettings) -> Layout | None:
+    """Layout of a source; None for one that is empty or only white space. `settings.layout` overrules the content.
+
+    Raises InputError for content that is no known layout, SettingsError for a layout that is not one.
+    """
+    data = _head(source)
+    text = data.removeprefix(_BOM).lstrip()
+    if not text:
+        return None
+    is_json = text.startswith((b"{", b"["))
+    if settings.layout is not None:
+        return _named(settings.layout, is_json=is_json)
+    if not is_json:
+        if _is_csv(text):
+            return LAYOUTS[_CSV]
+        raise InputError(_what(text, data), place=Place(source.name))
+    layout = _by_records(_Head(source.name, data))
+    if layout is None:
+        raise InputError(
+            f"JSON, but none of the layouts {', '.join(LAYOUT_NAMES)}; name one with --layout if it is one of them",
+            place=Place(source.name),
+        )
+    return layout
+
+
+def _head(source: Source) -> bytes:
+    """First bytes of the source. An error counts only when nothing could be read."""
+    window = Window(source.open())
+    while len(window.data) < _HEAD_BYTES and window.more(0):
+        pass
+    if window.failure is not None and not window.data:
+        raise window.failure
+    return window.data[:_HEAD_BYTES]
+
+
+def _named(name: str, *, is_json: bool) -> Layout:
+    if name not in LAYOUT_NAMES:
+        raise SettingsError(f"layout={name!r} is not permitted: one of {', '.join(LAYOUT_NAMES)}")
+    if name == LAYOUTS[_CSV].name and not is_json:
+        return LAYOUTS[_CSV]
+    return LAYOUTS[name]
+
+
+def _is_csv(text: bytes) -> bool:
+    header = set(fields_of(text.split(b"\n", 1)[0]))
+    return any(header.issuperset(signature) for signature in LAYOUTS[_CSV].signatures)
+
+
+def _what(text: bytes, data: bytes) -> str:
+    at, magic = _TAR_MAGIC
+    if data[at : at + len(magic)] == magic:
+        return "not JSON: a tar archive: unpack it first"
+    found = next((what for start, what in _FOREIGN if text.startswith(start)), None)
+    if found:
+        return f"not JSON: {found}"
+    return f"neither JSON nor CSV of a known layout; it begins with {text[:24]!r}"
+
+
+def _by_records(head: _Head) -> Layout | None:
+    """First layout whose records are there, else the first whose array of records is there but empty."""
+    empty: Layout | None = None
+    for layout in LAYOUTS.values():
+        if layout.rows == "csv":
+            continue
+        if layout.rows == "columns":
+            if _are_columns(head, layout):
+                return layout
+            continue
+        walker = Walker(head, layout, DecodeSettings(chunk_rows=_RECORDS))
+        try:
+            next(walker.walk(), None)
+        except FlightEtlError:
+            continue
+        if any(_fits(layout, value, document.envelope) for value, document in _found(walker)):
+            return layout
+        if walker.empty_documents and not walker.found and empty is None:
+            empty = layout
+    return empty
+
+
+def _found(walker: Walker) -> Iterator[tuple[Any, Any]]:
+    return zip(walker.found.values, walker.found.documents, strict=True)
+
+
+def _fits(layout: Layout, value: Any, envelope: dict[str, Any]) -> bool:
+    """Whether a record, or in array layouts what is round it, has the keys of one of the layout's signatures."""
+    if not layout.signatures:
+        return True
+    keys = envelope if layout.rows == "array" else value
+    return any(all(_is_scalar(keys.get(key, ...)) for key in signature) for signature in layout.signatures)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is not ... and not isinstance(value, (dict, list))
+
+
+def _are_columns(head: _Head, layout: Layout) -> bool:
+    """Whether an object has a column under one of the signatures' keys: a container in the place of a value."""
+    data = next(head.open()).removeprefix(_BOM).lstrip()
+    if not data.startswith(b"{"):
+        return False
+    names = {key for signature in layout.signatures for key in signature}
+    return any(found[1].decode() in names for found in _CONTAINER.finditer(data))

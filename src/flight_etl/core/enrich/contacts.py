@@ -1,0 +1,122 @@
+"""Where a flight touches the ground, at which airfield, and which pressure altitude the ground has there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from flight_etl.core.enrich import surface
+from flight_etl.core.enrich.airports import elevation_of, nearest_fields
+from flight_etl.core.enrich.runs import first_where, last_where, median_of, runs_of
+from flight_etl.core.enrich.track import previous_true
+from flight_etl.units import MS_PER_SECOND
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flight_etl.core.enrich.airports import AirportTable
+    from flight_etl.core.enrich.evidence import Evidence
+    from flight_etl.core.enrich.runs import Runs
+    from flight_etl.core.enrich.track import Floats, Ints
+    from flight_etl.settings import AirportSettings
+
+__all__ = ["NEAR_FACTOR", "Contacts", "contacts_of", "edge_levels", "fields_at"]
+
+NEAR_FACTOR: Final = 2.0  # in the air a field counts as near up to twice as far off: 20 km is a glide path of 3,000 ft
+_TOUCH_S: Final = 5.0  # s; an altitude so close to a ground contact is within some 50 ft of the ground's
+_NEAR_HEIGHT_FT: Final = 10_000.0  # ft; higher above a field, an end of a track says nothing about it
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """Stretches of a flight on the ground, and for each flight where it starts and ends; fields are indices, or -1."""
+
+    mask: npt.NDArray[np.bool_]  # rows on the ground
+    level_ft: Floats  # of each such row: pressure altitude of the ground; NaN where unknown, and elsewhere
+    field: Ints  # of each such row; -1 elsewhere
+    origin: Ints  # of each row's flight
+    destination: Ints
+
+
+def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: AirportTable, settings: AirportSettings) -> Contacts:
+    """Find the ground contacts of all flights.
+
+    The level is the median of the aircraft's own altitudes there, or the one with which it touched down or lifted off, as
+    these hold the day's pressure and its altimeter's error; else the field's elevation. A flight has an origin if it is on
+    the ground before it is first in the air, and so for the destination.
+    """
+    mask = state == surface.GROUND
+    runs = runs_of(evidence.flight, mask)
+    grounded = mask[runs.first]
+    own = median_of(
+        np.where(mask & evidence.heard & (evidence.altitude_ft <= surface.HIGHEST_FIELD_FT), evidence.altitude_ft, np.nan), runs
+    )
+    own = np.where(np.isnan(own), _touched(evidence, state, runs), own)
+    located = mask & ~np.isnan(evidence.latitude)
+    came = previous_true(state == surface.AIR, evidence.flight)[runs.first] >= 0
+    at = np.where(came, first_where(located, runs), last_where(located, runs))  # by the runway, not by the stand
+    field = np.full(len(runs), -1)
+    some = np.flatnonzero(grounded & (at >= 0))
+    field[some] = nearest_fields(
+        airports,
+        evidence.latitude[at[some]],
+        evidence.longitude[at[some]],
+        max_distance_km=settings.max_distance_km,
+        altitude_ft=own[some],
+        max_elevation_error_ft=settings.max_elevation_error_ft,
+    ).index
+    level = np.where(grounded, np.where(np.isnan(own), elevation_of(airports, field), own), np.nan)
+    origin, destination = _ends(evidence, state, field[runs.number])
+    return Contacts(mask, level[runs.number], field[runs.number], origin, destination)
+
+
+def _touched(evidence: Evidence, state: npt.NDArray[np.int8], runs: Runs) -> Floats:
+    """Lower of the altitudes heard in the air right before and after each run; NaN where there is none within seconds."""
+    size = len(state)
+    heard = np.where(evidence.heard & (state == surface.AIR), evidence.altitude_ft, np.nan)
+    before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, size - 1)
+    quick = _TOUCH_S * MS_PER_SECOND  # rows of other flights are years away
+    landed = np.where(evidence.key[runs.first] - evidence.key[before] <= quick, heard[before], np.nan)
+    lifted = np.where(evidence.key[after] - evidence.key[runs.last] <= quick, heard[after], np.nan)
+    lower: Floats = np.fmin(landed, lifted)
+    return lower
+
+
+def _ends(evidence: Evidence, state: npt.NDArray[np.int8], field: Ints) -> tuple[Ints, Ints]:
+    """Fields on which each row's flight starts and ends."""
+    flights = runs_of(evidence.flight)
+    known = state != surface.UNKNOWN
+    found = []
+    for row in (first_where(known, flights), last_where(known, flights)):
+        touches = (row >= 0) & (state[row] == surface.GROUND) if len(row) else np.empty(0, np.bool_)
+        found.append(np.where(touches, field[row], -1)[flights.number])
+    return found[0], found[1]
+
+
+def fields_at(evidence: Evidence, rows: Ints, airports: AirportTable, *, reach_km: float) -> tuple[Ints, Floats]:
+    """Field nearest to each of `rows`, by the last position known in its flight, and the field's elevation, ft."""
+    located = previous_true(~np.isnan(evidence.latitude), evidence.flight)[rows]
+    latitude = np.where(located >= 0, evidence.latitude[located], np.nan)
+    longitude = np.where(located >= 0, evidence.longitude[located], np.nan)
+    index = nearest_fields(airports, latitude, longitude, max_distance_km=reach_km).index
+    return index, elevation_of(airports, index)
+
+
+def edge_levels(evidence: Evidence, airports: AirportTable, settings: AirportSettings) -> tuple[Floats, Floats]:
+    """Elevation of the field near which each row's flight is first seen, and of that near which it is last seen, in the air.
+
+    NaN where no field is near or the aircraft is high above it.
+    """
+    flights = runs_of(evidence.flight)
+    known = ~np.isnan(evidence.altitude_ft) & ~np.isnan(evidence.latitude)
+    levels = []
+    for row in (first_where(known, flights), last_where(known, flights)):
+        some = np.flatnonzero(row >= 0)
+        _, elevation = fields_at(evidence, row[some], airports, reach_km=settings.max_distance_km * NEAR_FACTOR)
+        elevation[evidence.altitude_ft[row[some]] - elevation > _NEAR_HEIGHT_FT] = np.nan
+        level = np.full(len(flights), np.nan)
+        level[some] = elevation
+        levels.append(level[flights.number])
+    return levels[0], levels[1]

@@ -1,0 +1,160 @@
+"""A flight's time in the air, cut into hops: from one low point, on the ground or above it, to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from flight_etl.core.enrich import surface
+from flight_etl.core.enrich.contacts import NEAR_FACTOR, edge_levels, fields_at
+from flight_etl.core.enrich.runs import any_of, runs_of
+from flight_etl.core.enrich.track import next_true, previous_true
+from flight_etl.units import MS_PER_SECOND
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flight_etl.core.enrich.airports import AirportTable
+    from flight_etl.core.enrich.contacts import Contacts
+    from flight_etl.core.enrich.evidence import Evidence
+    from flight_etl.core.enrich.runs import Runs
+    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.settings import PhaseSettings, Settings
+
+__all__ = ["Hops", "Trend", "hops_of", "trend_of"]
+
+_STEP_FT: Final = 400.0  # ft; a climb or descent of less is a level flown badly
+_RELEASE: Final = 0.5  # of the threshold: a climb or descent that has begun lasts until its rate falls below this share
+_LOW_SHARE: Final = 0.5  # of the height come from, to which a go-around has descended
+_LOW_FT: Final = 600.0  # ft above the field; or to this, however low it came from
+_LOW_PASS_S: Final = 600.0  # s between the end of the descent and the climb away; longer is flying low
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Rows of climbs and of descents that change the altitude by a step or more, or that a hole in the track cuts short."""
+
+    up: Bools
+    down: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Hops:
+    """Stretches in the air of known altitude. Runs that are no hop (on the ground, altitude unknown) have `flies` false."""
+
+    runs: Runs
+    flies: Bools
+    from_ground: Bools  # the row before the hop is on the ground
+    to_ground: Bools  # the row after it is
+    from_pass: Bools  # it begins where a go-around begins to climb
+    to_pass: Bools
+    start_ft: Floats  # pressure altitude of the field of departure; NaN unknown
+    end_ft: Floats  # likewise of arrival
+
+
+def _air(evidence: Evidence, state: npt.NDArray[np.int8]) -> Bools:
+    air: Bools = (state == surface.AIR) & ~np.isnan(evidence.altitude_ft)
+    return air
+
+
+def trend_of(evidence: Evidence, state: npt.NDArray[np.int8], piece: Ints, settings: PhaseSettings) -> Trend:
+    """Tell climbs and descents from level flight."""
+    air, rate = _air(evidence, state), evidence.rate_fpm
+    rise, sink = settings.climb_rate_fpm, settings.descent_rate_fpm
+    up = _lasting(air & (rate > rise), air & (rate > rise * _RELEASE), piece)
+    down = _lasting(air & (rate < sink), air & (rate < sink * _RELEASE), piece)
+    altitude = evidence.altitude_ft
+    return Trend(_stepping(up, state, air, altitude, piece), _stepping(down, state, air, altitude, piece))
+
+
+def _lasting(begun: Bools, still: Bools, piece: Ints) -> Bools:
+    runs = runs_of(piece, still)
+    lasting: Bools = still & any_of(begun, runs)[runs.number]
+    return lasting
+
+
+def _stepping(mask: Bools, state: npt.NDArray[np.int8], air: Bools, altitude: Floats, piece: Ints) -> Bools:
+    """Keep the runs of `mask` that are a step high, by their ends half way to the rows next to them, or that are cut short."""
+    size = len(mask)
+    runs = runs_of(piece, air, mask)
+    before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, size - 1)
+    seen = air | (state == surface.GROUND)
+    led = (runs.first > 0) & (piece[before] == piece[runs.first]) & seen[before]
+    followed = (runs.last < size - 1) & (piece[after] == piece[runs.last]) & seen[after]
+    begin = (altitude[runs.first] + np.where(air[before] & led, altitude[before], altitude[runs.first])) / 2.0
+    end = (altitude[runs.last] + np.where(air[after] & followed, altitude[after], altitude[runs.last])) / 2.0
+    keep = ~(led & followed) | (np.abs(end - begin) >= _STEP_FT)
+    kept: Bools = mask & keep[runs.number]
+    return kept
+
+
+def hops_of(
+    evidence: Evidence,
+    state: npt.NDArray[np.int8],
+    piece: Ints,
+    trend: Trend,
+    contacts: Contacts,
+    airports: AirportTable,
+    settings: Settings,
+) -> Hops:
+    """Cut the time in the air at ground contacts, gaps, and where a go-around begins to climb."""
+    air = _air(evidence, state)
+    passes, pass_ft = _low_passes(evidence, air, piece, trend, airports, settings)
+    level = contacts.level_ft.copy()
+    level[passes] = pass_ft
+    touches = contacts.mask.copy()
+    touches[passes] = True
+    starts = np.zeros(len(air), np.int64)
+    starts[passes] = 1
+    runs = runs_of(piece, air, np.cumsum(starts))
+    flies = air[runs.first]
+    before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, len(air) - 1)
+    led = (runs.first > 0) & (piece[before] == piece[runs.first])
+    followed = (runs.last < len(air) - 1) & (piece[after] == piece[runs.last])
+    first_seen, last_seen = edge_levels(evidence, airports, settings.airports)
+    came_from = previous_true(touches, evidence.flight)[runs.first]
+    goes_to = np.where(evidence.flight[after] == evidence.flight[runs.last], next_true(touches, evidence.flight)[after], -1)
+    goes_to[runs.last == len(air) - 1] = -1
+    return Hops(
+        runs=runs,
+        flies=flies,
+        from_ground=flies & led & contacts.mask[before],
+        to_ground=flies & followed & contacts.mask[after],
+        from_pass=starts[runs.first] == 1,
+        to_pass=flies & followed & (starts[after] == 1),
+        start_ft=np.where(came_from >= 0, level[came_from], first_seen[runs.first]),
+        end_ft=np.where(goes_to >= 0, level[goes_to], last_seen[runs.first]),
+    )
+
+
+def _low_passes(
+    evidence: Evidence,
+    air: Bools,
+    piece: Ints,
+    trend: Trend,
+    airports: AirportTable,
+    settings: Settings,
+) -> tuple[Ints, Floats]:
+    """Rows at which go-arounds begin to climb, and the pressure altitude of the field below each.
+
+    That is where a climb follows a descent that went near a field: below 3,000 ft and half the height it came from.
+    """
+    runs = runs_of(piece, air, trend.up, trend.down)
+    moving = np.flatnonzero(trend.up[runs.first] | trend.down[runs.first])
+    rises = trend.up[runs.first[moving]]
+    first, last = runs.first[moving], runs.last[moving]
+    stretch = runs_of(piece, air).number[first]
+    turns = np.flatnonzero(~rises[:-1] & rises[1:] & (stretch[:-1] == stretch[1:]))
+    quick = evidence.key[first[turns + 1]] - evidence.key[last[turns]] <= _LOW_PASS_S * MS_PER_SECOND
+    turns = turns[quick]
+    swings = runs_of(stretch, rises)
+    begin, row = first[swings.first[swings.number[turns]]], first[turns + 1]
+    if len(airports):
+        _, field_ft = fields_at(evidence, row, airports, reach_km=settings.airports.max_distance_km * NEAR_FACTOR)
+    else:
+        field_ft = np.zeros(len(row))
+    height, from_height = evidence.altitude_ft[row] - field_ft, evidence.altitude_ft[begin] - field_ft
+    low = height < np.minimum(settings.phase.low_height_ft, np.maximum(_LOW_SHARE * from_height, _LOW_FT))
+    return row[low], field_ft[low]
