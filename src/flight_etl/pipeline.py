@@ -44,8 +44,8 @@ class Stage:
     apply: Callable[[pa.Table, Context], Outcome]
 
 
-def _sort(table: pa.Table) -> Outcome:
-    return Outcome(order.sort_rows(table), empty_dropped())
+def _sort(table: pa.Table, settings: Settings) -> Outcome:
+    return Outcome(order.mark_blocks(order.sort_rows(table), settings.segment), empty_dropped())
 
 
 # Right on any chunk of rows, in any order.
@@ -57,7 +57,7 @@ RECORD_STAGES: Final = (
 
 # Need whole blocks (core/order.py): all rows of an aircraft between two gaps.
 TRACK_STAGES: Final = (
-    Stage("sort", lambda t, _: _sort(t)),
+    Stage("sort", lambda t, c: _sort(t, c.settings)),
     Stage("dedupe", lambda t, c: dedupe(t, c.settings.dedupe)),
     Stage("mark_stale", lambda t, c: mark_stale(t, c.settings.stale)),
     Stage("segment", lambda t, c: segment(t, c.settings.segment)),

@@ -50,7 +50,7 @@ def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used
         limit = settings.memory_limit_mb * _MB
     else:
         limit = used + (available_bytes if available_bytes is not None else psutil.virtual_memory().available) // 2
-    workers = settings.workers or os.cpu_count() or 1
+    workers = (settings.workers or os.cpu_count() or 1) if settings.parallel else 1
     room = max(limit - used - _RESERVE_BYTES, 64 * _MIB)
     workers = max(1, min(workers, room // (2 * _MIN_RANGE_ROWS * _TRACK_BYTES_PER_ROW)))
     rows = int(room * 0.6) // (_TRACK_BYTES_PER_ROW * workers)

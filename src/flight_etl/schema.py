@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 __all__ = [
+    "BLOCK",
     "DROPPED_SCHEMA",
     "ENRICHED",
     "ENRICHED_ONLY",
@@ -34,6 +35,7 @@ RECORD: Final = "_record"  # int64: number of the record in its input, from 0
 OFFSET: Final = "_offset"  # int64: byte of the decompressed input at which the record begins
 PROVENANCE: Final = (INPUT, RECORD, OFFSET)
 EXTRA_PREFIX: Final = "x:"
+BLOCK: Final = "_block"  # int32: number of the row's block in its table, between the track stages only (core/order.py)
 
 _TIME: Final = pa.timestamp("ms", tz="UTC")
 _WORDS: Final = pa.dictionary(pa.int32(), pa.string())

@@ -6,11 +6,13 @@ Precedence (the edge applies it): flag, environment (`from_env`), `flight-etl.to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from flight_etl.errors import SettingsError
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
+    "ENVIRONMENT",
     "AirportSettings",
     "CleanSettings",
     "Compression",
@@ -25,16 +27,18 @@ __all__ = [
     "PhaseSettings",
     "ResourceSettings",
     "SegmentSettings",
+    "ServiceSettings",
     "Settings",
     "SpeedSettings",
     "StaleSettings",
+    "from_env",
 ]
 
 Compression = Literal["snappy", "zstd", "lz4", "gzip", "none"]
 FillMethod = Literal["interpolate", "forward_fill", "backward_fill", "mean", "median", "mode", "none"]
 Units = Literal["si", "aviation"]
 
-MIN_MEMORY_MB: Final = 384
+MIN_MEMORY_MB: Final = 384  # MB; the interpreter and its libraries take a third of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +121,7 @@ class ImputeSettings:
         ("velocity", "interpolate"),
         ("vertical_rate", "interpolate"),
         ("callsign", "forward_fill"),
+        ("callsign", "backward_fill"),
     )
     max_gap_s: float = 120.0  # s; a hole in a numeric column longer than this stays; text within the flight has no limit
 
@@ -157,6 +162,7 @@ class PhaseSettings:
     level_segment_s: float = 120.0
     rate_window_s: float = 30.0  # s, window of the robust vertical rate
     max_gap_s: float = 120.0  # s; nothing is concluded across a longer hole
+    min_dwell_s: float = 20.0  # s; a phase or a hop that lasts less is noise (take-off and landing rolls are exempt)
     ground_height_ft: float = 100.0  # rules method: at or below this height counts as on the ground when no flag is known
 
 
@@ -185,7 +191,24 @@ class ResourceSettings:
 
     memory_limit_mb: int | None = None  # MB of RSS for the whole process; None: half of what is free
     workers: int | None = None  # threads; None: one per core
+    parallel: bool = True  # False: one thread, whatever `workers` says
     spill_dir: str | None = None  # None: beside the output
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceSettings:
+    """What a runner in the cloud needs to know beside the work itself."""
+
+    environment: str = "production"  # told in logs and metrics
+    aws_region: str = "us-east-1"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    input_bucket: str | None = None  # events of other buckets are refused; None: any bucket
+    output_bucket: str | None = None  # None: the bucket of the input
+    error_bucket: str | None = None  # where quarantined records go; None: beside the output
+    dlq_queue_url: str | None = None
+    max_retries: int = 3  # attempts after the first
+    caching: bool = True
+    circuit_breaker: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +229,7 @@ class Settings:
     airports: AirportSettings = field(default_factory=AirportSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
 
     def features(self) -> frozenset[str]:
         """Names of the switched-on features, as `schema.Column.feature` uses them."""
@@ -213,7 +237,41 @@ class Settings:
         return frozenset(name for name, on in names.items() if on)
 
 
-def require(condition: bool, name: str, value: object, permitted: str) -> None:  # noqa: FBT001
-    """Raise SettingsError naming field, value and permitted range unless `condition` holds."""
-    if not condition:
-        raise SettingsError(f"{name}={value!r} is not permitted: {permitted}")
+# Environment name -> section and field of Settings. A name that is not set changes nothing.
+ENVIRONMENT: Final = {
+    "ENVIRONMENT": ("service", "environment"),
+    "AWS_REGION": ("service", "aws_region"),
+    "LOG_LEVEL": ("service", "log_level"),
+    "INPUT_BUCKET": ("service", "input_bucket"),
+    "OUTPUT_BUCKET": ("service", "output_bucket"),
+    "ERROR_BUCKET": ("service", "error_bucket"),
+    "CHUNK_SIZE": ("decode", "chunk_rows"),
+    "MAX_WORKERS": ("resources", "workers"),
+    "MEMORY_LIMIT_MB": ("resources", "memory_limit_mb"),
+    "COMPRESSION_TYPE": ("output", "compression"),
+    "ENABLE_CACHING": ("service", "caching"),
+    "ENABLE_PARALLEL_PROCESSING": ("resources", "parallel"),
+    "ENABLE_CIRCUIT_BREAKER": ("service", "circuit_breaker"),
+    "MAX_RETRIES": ("service", "max_retries"),
+    "DLQ_QUEUE_URL": ("service", "dlq_queue_url"),
+    "ENABLE_CALCULATED_FIELDS": ("motion", "enabled"),
+    "ENABLE_FLIGHT_PHASES": ("phase", "enabled"),
+    "ENABLE_DUPLICATE_REMOVAL": ("dedupe", "enabled"),
+}
+
+
+def from_env(environ: Mapping[str, str] | None = None, *, base: Settings | None = None) -> Settings:
+    """Apply the environment's settings to `base`. The only place that reads the environment.
+
+    Empty values count as not set. Raises SettingsError that names the variable, its value and what is permitted.
+    """
+    import os
+
+    from flight_etl.settings_rules import override
+
+    environ = os.environ if environ is None else environ
+    settings = Settings() if base is None else base
+    for name, (section, key) in ENVIRONMENT.items():
+        if environ.get(name, "").strip():
+            settings = override(settings, section, key, environ[name].strip(), name=name)
+    return settings

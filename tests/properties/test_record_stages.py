@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight_etl.core.clean import clean
-from flight_etl.core.decode.layouts import LAYOUTS, Field, Kind
+from flight_etl.core.decode.layout import Field, Kind
+from flight_etl.core.decode.layouts import LAYOUTS
 from flight_etl.core.normalise import normalise
 from flight_etl.core.select import select
 from flight_etl.outcome import Outcome, add_counts

@@ -7,16 +7,19 @@ track stages never look across its edges, so blocks may be processed apart.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flight_etl.schema import PROVENANCE
+from flight_etl.schema import BLOCK, PROVENANCE
 
-__all__ = ["address_codes", "block_starts", "group_ids", "packed_key", "sort_rows", "timestamps_ms"]
+if TYPE_CHECKING:
+    from flight_etl.settings import SegmentSettings
+
+__all__ = ["address_codes", "block_numbers", "block_starts", "mark_blocks", "packed_key", "sort_rows", "timestamps_ms"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -37,7 +40,8 @@ def address_codes(icao24: pa.ChunkedArray | pa.Array) -> Ints:
     codes = np.array([_code(w) for w in words], dtype=np.int64)
     if not len(icao24):
         return np.empty(0, np.int64)
-    return codes[icao24.indices.to_numpy(zero_copy_only=False)]
+    result: Ints = codes[icao24.indices.to_numpy(zero_copy_only=False)]
+    return result
 
 
 def _code(word: str) -> int:
@@ -48,7 +52,8 @@ def timestamps_ms(column: pa.ChunkedArray | pa.Array) -> Ints:
     """Milliseconds since 1970 of a timestamp column without nulls."""
     if isinstance(column, pa.ChunkedArray):
         return np.concatenate([timestamps_ms(c) for c in column.chunks]) if column.num_chunks else np.empty(0, np.int64)
-    return column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times: Ints = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return times
 
 
 def packed_key(codes: Ints, times_ms: Ints, *, earliest_ms: int) -> Ints | None:
@@ -83,7 +88,8 @@ def sort_rows(table: pa.Table) -> pa.Table:
 
 
 def _rises(codes: Ints, times: Ints) -> Bools:
-    return (codes[1:] != codes[:-1]) | (times[1:] != times[:-1])
+    rises: Bools = (codes[1:] != codes[:-1]) | (times[1:] != times[:-1])
+    return rises
 
 
 def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> None:
@@ -110,11 +116,6 @@ def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
 
 
-def group_ids(starts: Bools) -> Ints:
-    """Number of each row's group, from 0, given a mask that is true where a group begins."""
-    return np.cumsum(starts) - 1
-
-
 def block_starts(codes: Ints, times_ms: Ints, *, gap_s: float, max_rows: int) -> Bools:
     """Mask of the rows at which a block begins, for sorted rows.
 
@@ -133,3 +134,18 @@ def block_starts(codes: Ints, times_ms: Ints, *, gap_s: float, max_rows: int) ->
                 starts[cut] = True
             cut += max_rows
     return starts
+
+
+def mark_blocks(table: pa.Table, settings: SegmentSettings) -> pa.Table:
+    """Number the blocks of sorted rows in a column `_block`, before any row is dropped, so that all track stages agree."""
+    codes, times = address_codes(table["icao24"]), timestamps_ms(table["timestamp"])
+    starts = block_starts(codes, times, gap_s=settings.gap_s, max_rows=settings.max_flight_rows)
+    return table.append_column(BLOCK, pa.array((np.cumsum(starts) - 1).astype(np.int32)))
+
+
+def block_numbers(table: pa.Table) -> Ints:
+    """Number of each row's block; without a column `_block`, each aircraft's rows are one."""
+    if BLOCK in table.column_names:
+        return np.concatenate([c.to_numpy() for c in table[BLOCK].chunks] or [np.empty(0)]).astype(np.int64)
+    codes = address_codes(table["icao24"])
+    return np.cumsum(np.diff(codes, prepend=codes[:1]) != 0)

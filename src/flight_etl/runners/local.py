@@ -145,9 +145,11 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
     found = expand([input], output=output)
     ledger = Ledger([source.name for source in found.sources])
     tally = _Tally()
+    if not found.sources:  # nothing to read is no reason to replace an earlier output
+        return _report(found, ledger, tally, settings, clock, None)
     with publish_file(target, overwrite=settings.output.overwrite) as staging:
         quarantine = QuarantineWriter(staging.quarantine)
-        with _scratch(settings, target.parent) as spill:
+        with _scratch(settings, staging.part.parent) as spill:
             spool = Spool(spill, budget.held_bytes)
             codes: set[str] = set()
             for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
@@ -163,8 +165,10 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
             tally.bytes_out = sum(written.bytes for written in writer.close())
         quarantine.close()
         tally.outputs = [str(target)]
-        report = _report(found, ledger, tally, settings, clock, None)
+        place = str(target.with_name(staging.quarantine.name)) if staging.quarantine.exists() else None
+        report = _report(found, ledger, tally, settings, clock, place)
         report.check_balance()
+        staging.report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
         staging.publish()
     return report
 

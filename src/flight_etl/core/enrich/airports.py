@@ -12,7 +12,7 @@ from flight_etl.airports import AirportTable
 from flight_etl.core.enrich.geodesy import distance_m, reduced_latitude
 
 if TYPE_CHECKING:
-    from flight_etl.core.enrich.track import Floats, Ints
+    from flight_etl.core.track import Floats, Ints
 
 __all__ = ["NO_AIRPORTS", "AirportTable", "Fields", "elevation_of", "nearest_fields"]
 

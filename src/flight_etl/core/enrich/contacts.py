@@ -10,7 +10,7 @@ import numpy as np
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
 from flight_etl.core.enrich.runs import first_where, last_where, median_of, runs_of
-from flight_etl.core.enrich.track import previous_true
+from flight_etl.core.track import previous_true
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flight_etl.core.enrich.airports import AirportTable
     from flight_etl.core.enrich.evidence import Evidence
     from flight_etl.core.enrich.runs import Runs
-    from flight_etl.core.enrich.track import Floats, Ints
+    from flight_etl.core.track import Floats, Ints
     from flight_etl.settings import AirportSettings
 
 __all__ = ["NEAR_FACTOR", "Contacts", "contacts_of", "edge_levels", "fields_at"]
@@ -34,7 +34,9 @@ class Contacts:
     """Stretches of a flight on the ground, and for each flight where it starts and ends; fields are indices, or -1."""
 
     mask: npt.NDArray[np.bool_]  # rows on the ground
-    level_ft: Floats  # of each such row: pressure altitude of the ground; NaN where unknown, and elsewhere
+    level_ft: (
+        Floats  # of each such row: pressure altitude of the ground; NaN if unknown, or absurd beside the row's; elsewhere too
+    )
     field: Ints  # of each such row; -1 elsewhere
     origin: Ints  # of each row's flight
     destination: Ints
@@ -68,8 +70,9 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
         max_elevation_error_ft=settings.max_elevation_error_ft,
     ).index
     level = np.where(grounded, np.where(np.isnan(own), elevation_of(airports, field), own), np.nan)
+    wrong = np.abs(evidence.altitude_ft - level[runs.number]) > settings.max_elevation_error_ft
     origin, destination = _ends(evidence, state, field[runs.number])
-    return Contacts(mask, level[runs.number], field[runs.number], origin, destination)
+    return Contacts(mask, np.where(wrong, np.nan, level[runs.number]), field[runs.number], origin, destination)
 
 
 def _touched(evidence: Evidence, state: npt.NDArray[np.int8], runs: Runs) -> Floats:

@@ -9,14 +9,14 @@ import numpy as np
 
 from flight_etl.core.enrich.runs import runs_of
 from flight_etl.core.enrich.smooth import bridged, chord_speed, fitted_slope, spikes, window_at, window_mean
-from flight_etl.core.enrich.track import Track, floats, time_key, tristate, word_codes
+from flight_etl.core.track import Track, floats, time_key, tristate, word_codes
 from flight_etl.units import FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import PhaseSettings
 
 __all__ = ["Evidence", "evidence_of"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from flight_etl.core.enrich.track import Floats
+    from flight_etl.core.track import Floats
 
 __all__ = ["EQUATOR_RADIUS_M", "FLATTENING", "distance_m", "reduced_latitude"]
 

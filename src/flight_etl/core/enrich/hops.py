@@ -10,7 +10,7 @@ import numpy as np
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.contacts import NEAR_FACTOR, edge_levels, fields_at
 from flight_etl.core.enrich.runs import any_of, runs_of
-from flight_etl.core.enrich.track import next_true, previous_true
+from flight_etl.core.track import next_true, previous_true
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flight_etl.core.enrich.contacts import Contacts
     from flight_etl.core.enrich.evidence import Evidence
     from flight_etl.core.enrich.runs import Runs
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import PhaseSettings, Settings
 
 __all__ = ["Hops", "Trend", "hops_of", "trend_of"]

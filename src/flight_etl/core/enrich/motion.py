@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from flight_etl.core.enrich.geodesy import distance_m, reduced_latitude
-from flight_etl.core.enrich.track import Track, floats, floats_column, previous_true, put, run_starts, time_key, track_of
+from flight_etl.core.track import Track, floats, floats_column, previous_true, put, run_starts, time_key, track_of
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import DEGREES_PER_TURN, FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
@@ -15,7 +15,7 @@ from flight_etl.units import DEGREES_PER_TURN, FEET_PER_METRE, FPM_PER_METRE_PER
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import MotionSettings
 
 __all__ = ["add_motion"]

@@ -24,7 +24,7 @@ from flight_etl.core.enrich.phase_words import (
     without_short,
 )
 from flight_etl.core.enrich.runs import runs_of
-from flight_etl.core.enrich.track import Track, floats, floats_column, next_true, previous_true, put, track_of, words_column
+from flight_etl.core.track import Track, floats, floats_column, next_true, previous_true, put, track_of, words_column
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from flight_etl.core.enrich.contacts import Contacts
     from flight_etl.core.enrich.evidence import Evidence
     from flight_etl.core.enrich.phase_words import Labels
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import Settings
 
 __all__ = ["add_phases"]

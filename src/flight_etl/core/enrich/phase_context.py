@@ -11,7 +11,7 @@ from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.phase_words import APPROACH, CLIMB, CRUISE, DESCENT, GROUND, LANDING, TAKEOFF, TAXI, UNKNOWN
 from flight_etl.core.enrich.runs import any_of, ends_of, first_where, last_where, runs_of
 from flight_etl.core.enrich.smooth import Window, chord_speed
-from flight_etl.core.enrich.track import next_true, previous_true
+from flight_etl.core.track import next_true, previous_true
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flight_etl.core.enrich.hops import Hops, Trend
     from flight_etl.core.enrich.phase_words import Labels
     from flight_etl.core.enrich.runs import Runs
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import PhaseSettings
 
 __all__ = ["Tops", "air_labels", "ground_labels", "heights", "tops_of"]
@@ -59,7 +59,9 @@ def tops_of(evidence: Evidence, hops: Hops, trend: Trend, settings: PhaseSetting
     top = _highest(np.where(flying, altitude, -np.inf), runs)
     cruising = _cruise_levels(evidence, hops, trend, top, settings)
     at_top = cruising | (flying & (altitude >= top[runs.number] - _NEAR_TOP_FT))
-    climb, descent = first_where(at_top, runs), last_where(at_top, runs)
+    climb, descent = first_where(at_top & ~trend.up, runs), last_where(at_top & ~trend.down, runs)
+    climb = np.where(climb < 0, first_where(at_top, runs), climb)
+    descent = np.maximum(descent, climb - 1)
     cruises = (top >= settings.cruise_altitude_ft) | any_of(cruising, runs)
     turns = hops.to_ground | hops.to_pass | any_of(trend.down, runs)
     turn = np.where(turns, climb, runs.last + 1)
@@ -217,9 +219,10 @@ def _roll_labels(evidence: Evidence, state: npt.NDArray[np.int8], rolls: Runs, p
     long = rolls.seconds(evidence.key, piece) >= settings.min_dwell_s
     first, last = ends_of(evidence.speed_kt, rolls)
     rejected, arrives, departs = tried & led & followed & long, tried & ~led & followed, tried & led & ~followed
+    alone = tried & ~led & ~followed
     up, down = last - first >= _ROLL_CHANGE_KT, first - last >= _ROLL_CHANGE_KT
     return np.select(
-        [goes, came, rejected | departs | (tried & up), arrives | (tried & down)],
+        [goes, came, rejected | departs | (alone & up), arrives | (alone & down)],
         [TAKEOFF, LANDING, TAKEOFF, LANDING],
         UNKNOWN,
     ).astype(np.int8)

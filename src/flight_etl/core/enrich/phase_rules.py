@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flight_etl.core.enrich.airports import AirportTable
     from flight_etl.core.enrich.evidence import Evidence
     from flight_etl.core.enrich.phase_words import Labels
-    from flight_etl.core.enrich.track import Floats, Ints
+    from flight_etl.core.track import Floats, Ints
     from flight_etl.settings import AirportSettings, PhaseSettings
 
 __all__ = ["point_heights", "point_labels"]

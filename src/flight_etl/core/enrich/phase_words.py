@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flight_etl.core.enrich.runs import runs_of
-from flight_etl.core.enrich.track import next_true, previous_true
+from flight_etl.core.track import next_true, previous_true
 
 if TYPE_CHECKING:
-    from flight_etl.core.enrich.track import Bools, Ints
+    from flight_etl.core.track import Bools, Ints
 
 __all__ = [
     "APPROACH",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flight_etl.core.enrich.track import run_starts
+from flight_etl.core.track import run_starts
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
 
 __all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_of", "runs_of"]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flight_etl.core.enrich.track import run_starts
+from flight_etl.core.track import run_starts
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
-    from flight_etl.core.enrich.track import Bools, Floats, Ints
+    from flight_etl.core.track import Bools, Floats, Ints
 
 __all__ = ["Slope", "Window", "bridged", "chord_speed", "fitted_slope", "spikes", "window_at", "window_mean"]
 
@@ -47,7 +47,7 @@ def spikes(values: Floats, key: Ints, flight: Ints) -> Bools:
     """Mask of altitudes, ft, that stand out from the median of the five round them further than any climb explains."""
     size = len(values)
     first = np.flatnonzero(run_starts(flight))
-    last = np.append(first[1:], size) - 1
+    last = np.append(first[1:], size)[: len(first)] - 1
     low, high = np.repeat(first, last - first + 1), np.repeat(last, last - first + 1)
     at = np.arange(size)
     near = [values[np.clip(at + step, low, high)] for step in (-2, -1, 0, 1, 2)]
@@ -77,12 +77,15 @@ def window_at(query: Ints, key: Ints, *, half_s: float, max_gap_s: float | None 
     if max_gap_s is None:
         return Window(begin, end)
     gap = round(max_gap_s * MS_PER_SECOND)
-    before, after = np.searchsorted(key, query, "left") - 1, np.searchsorted(key, query, "right")
-    reach = (before >= 0) & (query - key[before] <= gap)
-    begin = np.where(reach, np.minimum(begin, before), begin)
-    after_key = key[np.minimum(after, size - 1)]
-    reach = (after < size) & (after_key - query <= gap)
-    end = np.where(reach, np.maximum(end, after + 1), end)
+    # Most windows hold a sample on each side already: only for the others is the next one looked up.
+    alone = np.flatnonzero((begin >= size) | (key[np.minimum(begin, size - 1)] >= query))
+    before = np.searchsorted(key, query[alone], "left") - 1
+    reach = (before >= 0) & (query[alone] - key[before] <= gap)
+    begin[alone[reach]] = before[reach]
+    alone = np.flatnonzero((end <= 0) | (key[np.maximum(end - 1, 0)] <= query))
+    after = np.searchsorted(key, query[alone], "right")
+    reach = (after < size) & (key[np.minimum(after, size - 1)] - query[alone] <= gap)
+    end[alone[reach]] = after[reach] + 1
     return Window(begin, end)
 
 

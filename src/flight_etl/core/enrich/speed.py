@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flight_etl.core.enrich.track import floats, put, words_column
+from flight_etl.core.track import floats, put, words_column
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND

@@ -8,14 +8,14 @@ import numpy as np
 
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
 from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, runs_of
-from flight_etl.core.enrich.track import next_true, previous_true
+from flight_etl.core.track import next_true, previous_true
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from flight_etl.core.enrich.airports import AirportTable
     from flight_etl.core.enrich.evidence import Evidence
-    from flight_etl.core.enrich.track import Bools, Floats
+    from flight_etl.core.track import Bools, Floats
     from flight_etl.settings import AirportSettings, PhaseSettings
 
 __all__ = ["AIR", "FLYING_KT", "GROUND", "HIGHEST_FIELD_FT", "UNKNOWN", "surface_states"]
@@ -107,7 +107,7 @@ def _without_high_ground(evidence: Evidence, state: npt.NDArray[np.int8], elevat
 
 def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
     """Take short and low hops between two stretches on the ground for flipped flags, and impossible ones for bad altitudes."""
-    runs = runs_of(evidence.flight, state)
+    runs = runs_of(evidence.flight, state == GROUND)
     seconds = runs.seconds(evidence.key, evidence.flight)
     short = seconds < settings.min_dwell_s
     between = _between(state, evidence, runs)

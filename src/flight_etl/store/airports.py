@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from flight_etl.core.enrich.airports import AirportTable
+from flight_etl.airports import AirportTable
 
 __all__ = ["load_airports"]
 

@@ -1,0 +1,122 @@
+"""Where one flight ends and the next begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flight_etl.core.order import block_numbers, timestamps_ms
+from flight_etl.core.track import floats, one_array, put, tristate
+from flight_etl.outcome import Outcome
+from flight_etl.schema import empty_dropped
+from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
+
+if TYPE_CHECKING:
+    from flight_etl.core.track import Bools, Ints
+    from flight_etl.settings import SegmentSettings
+
+__all__ = ["segment"]
+
+_STANDING_KT: Final = 5.0  # kt, as in the phase `ground`
+_ROLLING_KT: Final = 30.0  # kt, as in the phase `taxi`; slower without a ground flag counts as on the surface
+
+
+def segment(table: pa.Table, settings: SegmentSettings) -> Outcome:
+    """Add `flight_id`; rows are sorted and have `is_stale`.
+
+    A flight begins at a block (a gap of `gap_s`); at the end of a stop on the ground of `ground_stop_s` with flying before
+    and after it; and at a new callsign that comes while on the ground or after a gap of `callsign_gap_s`. Where a callsign
+    tells two flights apart, the stop between them does not do so again.
+    """
+    if not table.num_rows:
+        return Outcome(put(table, "flight_id", pa.array([], pa.dictionary(pa.int32(), pa.string()))), empty_dropped())
+    rows = _Rows(table, settings)
+    starts = rows.block_starts.copy()
+    calls = rows.new_callsigns() if settings.callsign_change else np.zeros(len(starts), np.bool_)
+    starts |= calls | rows.stops(calls)
+    flight = np.cumsum(starts) - 1
+    first = np.flatnonzero(starts)
+    words = _names(table, first)
+    ids = pa.DictionaryArray.from_arrays(pa.array(flight.astype(np.int32)), words)
+    return Outcome(put(table, "flight_id", ids), empty_dropped())
+
+
+def _names(table: pa.Table, first: Ints) -> pa.Array:
+    """Address and UTC time, to the second, of each flight's first row."""
+    rows = table.select(["icao24", "timestamp"]).take(pa.array(first))
+    seconds = np.floor_divide(timestamps_ms(rows["timestamp"]), MS_PER_SECOND)
+    stamps = pc.strftime(pa.array(seconds).cast(pa.timestamp("s")), format="%Y%m%dT%H%M%SZ")
+    return pc.binary_join_element_wise(one_array(rows["icao24"]).cast(pa.string()), stamps, "-")
+
+
+class _Rows:
+    """What the rows say, as arrays."""
+
+    def __init__(self, table: pa.Table, settings: SegmentSettings) -> None:
+        blocks = block_numbers(table)
+        self.blocks = blocks
+        self.block_starts: Bools = np.diff(blocks, prepend=-1) != 0
+        self.time_ms = timestamps_ms(table["timestamp"])
+        knots = floats(table["velocity"]) * KNOTS_PER_METRE_PER_SECOND
+        flag = tristate(table["on_ground"])
+        self.surface: Bools = (flag == 1) | ((flag < 0) & (knots <= _ROLLING_KT))
+        self.airborne: Bools = (flag == 0) | ((flag < 0) & (knots > _ROLLING_KT))
+        # A stale row's speed is that of an older moment: an aircraft that is heard no more after landing stands.
+        stale = tristate(table["is_stale"]) == 1
+        self.standing: Bools = self.surface & ((knots <= _STANDING_KT) | np.isnan(knots) | stale)
+        elapsed = np.diff(self.time_ms, prepend=self.time_ms[0])
+        self.elapsed_ms: Ints = np.where(self.block_starts, 0, elapsed)
+        self.after_gap: Bools = self.elapsed_ms >= settings.callsign_gap_s * MS_PER_SECOND
+        self.callsign = one_array(table["callsign"])
+        self.stop_ms = settings.ground_stop_s * MS_PER_SECOND
+
+    def new_callsigns(self) -> Bools:
+        """Rows at which a new callsign begins a flight.
+
+        Between the last row of the old callsign and the first of the new one there must be a row on the surface or after
+        a gap; the last such row begins the flight.
+        """
+        result = np.zeros(len(self.blocks), np.bool_)
+        codes = self.callsign.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        known = np.flatnonzero(codes >= 0)
+        if len(known) < 2:  # noqa: PLR2004
+            return result
+        old, new = known[:-1], known[1:]
+        changed = (codes[old] != codes[new]) & (self.blocks[old] == self.blocks[new])
+        old, new = old[changed], new[changed]
+        splits = np.where(self.surface | self.after_gap, np.arange(len(codes)), -1)
+        last = np.maximum.accumulate(splits)[new]
+        result[last[last > old]] = True
+        return result
+
+    def stops(self, calls: Bools) -> Bools:
+        """Rows that end a stop on the ground between two airborne parts, unless one of `calls` parts these already.
+
+        Time counts as stopped between two standing rows, and between two rows on the surface across a gap.
+        """
+        stopped = np.zeros(len(self.blocks), np.bool_)
+        stopped[1:] = self.standing[1:] & self.standing[:-1]
+        stopped[1:] |= self.surface[1:] & self.surface[:-1] & self.after_gap[1:]
+        stopped &= ~self.block_starts
+        begins = stopped & ~np.append(False, stopped[:-1])
+        ends = np.flatnonzero(stopped & ~np.append(stopped[1:], False))
+        total = np.cumsum(np.where(stopped, self.elapsed_ms, 0))
+        lasted = total[ends] - (total - self.elapsed_ms)[np.flatnonzero(begins)]
+        ends = ends[lasted >= self.stop_ms]
+        flown = np.cumsum(self.airborne)
+        first = np.flatnonzero(self.block_starts)
+        last = np.append(first[1:], len(flown)) - 1
+        number = np.cumsum(self.block_starts) - 1
+        before: Ints = (flown - self.airborne)[first][number[ends]]
+        after: Ints = flown[last][number[ends]]
+        ends = ends[(flown[ends] > before) & (flown[ends] < after)]
+        parted = set(flown[calls].tolist())
+        # Stops without flying between them are one: the last of them counts.
+        lone = np.append(np.diff(flown[ends]) > 0, True) if len(ends) else np.empty(0, np.bool_)
+        ends = ends[lone & ~np.isin(flown[ends], list(parted))]
+        result = np.zeros(len(self.blocks), np.bool_)
+        result[ends] = True
+        return result

@@ -1,0 +1,351 @@
+"""The command line: options to settings, reports to people, errors to exit codes. All work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from flight_etl._version import __version__
+from flight_etl.errors import FlightEtlError, SettingsError
+from flight_etl.settings import Settings, from_env
+from flight_etl.settings_rules import check, from_mapping, override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flight_etl.runners.records import Progress
+
+    Command = Callable[..., Any]
+
+__all__ = ["cli", "main"]
+
+CONFIG_FILE: Final = "flight-etl.toml"
+INTERRUPTED: Final = 130
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_LAYOUTS: Final = (
+    *("adsbx-v1", "adsbx-v2", "flat", "flat-columns", "fr24"),
+    *("opensky", "opensky-history", "opensky-objects", "readsb", "trace"),
+)  # as core/decode/layouts.py has them; a test holds the two together, since importing that takes a while
+
+_GROUPS: Final = {
+    "--layout": ("decode", "layout"),
+    "--chunk-size": ("decode", "chunk_rows"),
+    "--units": ("", "units"),
+    "--compression": ("output", "compression"),
+    "--partition-by": ("output", "partition_by"),
+    "--overwrite": ("output", "overwrite"),
+    "--dedupe": ("dedupe", "strategy"),
+    "--tolerance-s": ("dedupe", "tolerance_s"),
+    "--phase-method": ("phase", "method"),
+    "--workers": ("resources", "workers"),
+    "--memory-limit-mb": ("resources", "memory_limit_mb"),
+    "--spill-dir": ("resources", "spill_dir"),
+}
+
+
+def _options(*names: str) -> Callable[[Command], Command]:
+    """Add the options of these names, in this order."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+def _epoch_ms(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Read a moment: ISO 8601 (UTC where it names no zone), or seconds since 1970."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        try:
+            return round(float(value) * 1000)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is no time: ISO 8601, or seconds since 1970 UTC") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def _bbox(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no box: four numbers W,S,E,N in degrees, for example 1.5,48,3.5,49.5") from None
+    return west, south, east, north
+
+
+_OPTIONS: Final[dict[str, Callable[[Command], Command]]] = {
+    "layout": click.option("--layout", type=click.Choice(_LAYOUTS), help="Layout of the inputs.  [default: by content]"),
+    "units": click.option(
+        "--units",
+        type=click.Choice(("si", "aviation")),
+        help="Of flat records: m and m/s, or ft, kt, ft/min.  [default: si]",
+    ),
+    "compression": click.option(
+        "--compression", type=click.Choice(("snappy", "zstd", "lz4", "gzip", "none")), help="Of Parquet.  [default: snappy]"
+    ),
+    "partition-by": click.option(
+        "--partition-by", type=click.Choice(("date",)), help="Write folders date=YYYY-MM-DD by UTC day."
+    ),
+    "overwrite": click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there already."),
+    "dedupe": click.option(
+        "--dedupe",
+        type=click.Choice(("first", "last", "best_quality", "none")),
+        help="Which row of an aircraft at one moment is kept.  [default: best_quality]",
+    ),
+    "tolerance-s": click.option("--tolerance-s", type=float, metavar="SECONDS", help="Rows so close are one.  [default: 0]"),
+    "phase-method": click.option(
+        "--phase-method",
+        type=click.Choice(("context", "rules")),
+        help="Phases by flight or by point.  [default: context]",
+    ),
+    "workers": click.option("--workers", type=int, metavar="N", help="Threads.  [default: one per core]"),
+    "chunk-size": click.option("--chunk-size", type=int, metavar="ROWS", help="Rows per batch.  [default: 10000]"),
+    "memory-limit-mb": click.option(
+        "--memory-limit-mb", type=int, metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]"
+    ),
+    "spill-dir": click.option(
+        "--spill-dir", type=click.Path(file_okay=False), help="For rows that do not fit.  [default: beside the output]"
+    ),
+    "icao24": click.option(
+        "--icao24", multiple=True, metavar="HEX", help="Keep only these aircraft; may be repeated, or a list a,b."
+    ),
+    "bbox": click.option("--bbox", metavar="W,S,E,N", callback=_bbox, help="Keep only positions in this box, degrees."),
+    "from": click.option("--from", "start_ms", metavar="TIME", callback=_epoch_ms, help="Keep only rows from this moment on."),
+    "to": click.option("--to", "end_ms", metavar="TIME", callback=_epoch_ms, help="Keep only rows before this moment."),
+    "set": click.option(
+        "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Any other setting, as in flight-etl.toml."
+    ),
+    "config": click.option(
+        "--config", type=click.Path(exists=True, dir_okay=False), help=f"Settings file.  [default: {CONFIG_FILE}, if it is there]"
+    ),
+    "json": click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else."),
+}
+_COMMON: Final = (
+    *("layout", "units", "icao24", "bbox", "from", "to", "compression", "overwrite"),
+    *("workers", "chunk-size", "memory-limit-mb", "spill-dir", "set", "config", "json"),
+)
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="flight-etl")
+def cli() -> None:
+    r"""Turn flight-surveillance JSON into clean, enriched, analysis-ready Parquet.
+
+    Inputs are files, folders (searched to any depth) and globs; the layout is recognised by content, and .gz and .zst too.
+
+    \b
+    Exit codes: 0 all done, dropped records included; 1 some inputs failed; 2 usage or settings; 130 interrupted.
+    """
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--output", "-o", required=True, metavar="DIR", help="Folder for the data set.")
+@_options(*_COMMON[:7], "partition-by", "dedupe", "tolerance-s", "phase-method", *_COMMON[7:])
+def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
+    r"""Go the whole way: decode, clean, cut into flights, enrich, and write one data set.
+
+    All INPUTS are one data set: tracks cross files.
+
+    \b
+    Examples:
+      flight-etl run recordings/ --output flights
+      flight-etl run 'states_*.json.gz' -o flights --partition-by date --compression zstd
+      flight-etl run traffic.json.gz -o flights --units aviation --bbox 1.5,48,3.5,49.5
+    """
+    settings = _settings(options)
+    from flight_etl.runners import local
+
+    with _progress(quiet=as_json) as advance:
+        report = local.run(inputs, output, settings, progress=advance)
+    _tell(report, as_json=as_json)
+    sys.exit(report.exit_code)
+
+
+@cli.command()
+@click.argument("input", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT.parquet")
+@_options(*_COMMON)
+def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None:  # noqa: A002
+    r"""Decode and clean INPUT into one Parquet file, rows in input order, without any work on tracks.
+
+    \b
+    Example:
+      flight-etl convert aircraft.json aircraft.parquet
+    """
+    settings = _settings(options)
+    from flight_etl.runners import local
+
+    with _progress(quiet=as_json) as advance:
+        report = local.convert(input, output, settings, progress=advance)
+    _tell(report, as_json=as_json)
+    sys.exit(report.exit_code)
+
+
+@cli.command()
+@click.argument("file")
+@click.option("--rows", default=10, show_default=True, help="Rows to show.")
+@_options("layout", "units", "set", "config", "json")
+def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
+    r"""Tell layout, columns, counts, time span and first rows of FILE; write nothing.
+
+    \b
+    Example:
+      flight-etl inspect trace_full_4d208a.json
+    """
+    settings = _settings(options)
+    from flight_etl.runners import local, show
+
+    found = local.inspect(file, settings, rows=rows)
+    if as_json:
+        click.echo(json.dumps(show.inspection_json(found), indent=2))
+    else:
+        show.inspection(found)
+    sys.exit(1 if found.error else 0)
+
+
+@cli.command()
+@click.argument("n", type=click.IntRange(min=0))
+@click.option("--layout", type=click.Choice(_LAYOUTS), default="flat", show_default=True, help="Layout to write.")
+@click.option("--complexity", type=click.Choice(("simple", "medium", "complex")), default="medium", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False), help="File; .gz and .zst compress it.")
+def generate(n: int, layout: str, complexity: Any, seed: int, output: str) -> None:
+    r"""Write N records of plausible flights, in any layout and in constant memory.
+
+    \b
+    Example:
+      flight-etl generate 100000 --layout readsb --complexity complex -o sample.json.gz
+    """
+    from flight_etl.bench.generate import write
+
+    target = Path(output)
+    part = target.with_name(f".part-{target.name}")  # the ending says how to write it
+    try:
+        size = write(part, n, layout=layout, complexity=complexity, seed=seed)
+        part.replace(target)
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    click.echo(f"{n:,} {layout} records, {size:,} bytes: {output}", err=True)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    r"""Print the script that completes commands and options in your SHELL.
+
+    \b
+    Example:
+      flight-etl completion bash >> ~/.bashrc
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "flight-etl", "_FLIGHT_ETL_COMPLETE").source())
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    """Settings by precedence: flag, environment, file, default."""
+    settings = Settings()
+    path = options.pop("config", None) or (CONFIG_FILE if Path(CONFIG_FILE).is_file() else None)
+    if path is not None:
+        settings = from_mapping(_toml(Path(path)), base=settings, where=str(path))
+    settings = from_env(base=settings)
+    for assignment in options.pop("assignments", ()):
+        name, mark, value = assignment.partition("=")
+        if not mark:
+            raise SettingsError(f"--set {assignment!r} is not permitted: SECTION.KEY=VALUE")
+        section, _, key = name.rpartition(".")
+        settings = override(settings, section, key, value, name=f"--set {name}")
+    addresses = tuple(word.strip().lower() for one in options.pop("icao24", ()) for word in one.split(",") if word.strip())
+    chosen = {"icao24": addresses or None} | {name: options.pop(name, None) for name in ("bbox", "start_ms", "end_ms")}
+    for key, value in chosen.items():
+        if value is not None:
+            settings = override(settings, "filter", key, value)
+    if options.get("dedupe") == "none":
+        options.pop("dedupe")
+        settings = override(settings, "dedupe", "enabled", value=False)
+    for flag, (section, key) in _GROUPS.items():
+        value = options.pop(flag[2:].replace("-", "_"), None)
+        if value is not None:
+            settings = override(settings, section, key, value, name=flag)
+    assert not options, options  # an option that nothing reads
+    check(settings)
+    return settings
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar on a terminal; nothing in a pipe."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from flight_etl.runners import show
+
+    with show.bar() as advance:
+        yield advance
+
+
+def _tell(report: Any, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2))
+        return
+    from flight_etl.runners import show
+
+    show.report(report)
+
+
+def _interrupt(number: int, _: Any) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what is half done is taken away again
+    try:
+        code = cli.main(args=arguments, prog_name="flight-etl", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except FlightEtlError as error:
+        click.echo(f"flight-etl: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("flight-etl: interrupted; nothing was published", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, for example `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Reports for people, on a terminal or in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flight_etl.report import Report
+    from flight_etl.runners.local import Inspection
+    from flight_etl.runners.records import Progress as Step
+
+__all__ = ["bar", "inspection", "inspection_json", "report"]
+
+_MB: Final = 1e6
+_WIDTH: Final = 110  # columns in a pipe
+_MOST_INPUTS: Final = 20  # inputs that are listed; failed ones always are
+_STAGES: Final = {"reading": "decode and clean", "tracks": "tracks and write"}
+_PHASES: Final = ("ground", "taxi", "takeoff", "climb", "cruise", "descent", "approach", "landing", "unknown")
+
+
+def _console(*, stderr: bool = False) -> Console:
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, width=None if terminal else _WIDTH, highlight=False)
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[Step], None]]:
+    """Show a progress bar on standard error, and give the function that moves it."""
+    columns = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.fields[rows]:>14} rows"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(stderr=True), transient=True) as shown:
+        tasks: dict[str, Any] = {}
+
+        def advance(step: Step) -> None:
+            if step.stage not in tasks:
+                for task in tasks.values():
+                    shown.remove_task(task)
+                tasks.clear()
+                tasks[step.stage] = shown.add_task(_STAGES.get(step.stage, step.stage), rows="0")
+            shown.update(tasks[step.stage], completed=step.bytes_done, total=max(step.bytes_total, 1), rows=f"{step.rows:,}")
+
+        yield advance
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column()
+    return grid
+
+
+def report(done: Report) -> None:
+    """Print the account of a run."""
+    console = _console()
+    grid = _grid()
+    dropped = done.dropped
+    grid.add_row("read", f"{done.read:,} records of {_plural(len(done.inputs), 'input')} ({_size(done.bytes_in)})")
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items()) or "none"
+    grid.add_row("dropped", reasons)
+    grid.add_row("written", f"{done.written:,} rows, {_plural(len(done.outputs), 'file')} ({_size(done.bytes_out)})")
+    tracks = [_plural(done.aircraft, "aircraft", "aircraft")] if done.aircraft else []
+    tracks += [_plural(done.flights, "flight")] if done.flights else []
+    if tracks:
+        grid.add_row("tracks", ", ".join(tracks))
+    if done.phases:
+        whole = max(sum(done.phases.values()), 1)
+        shares = (f"{name} {100 * done.phases[name] / whole:.1f} %" for name in _PHASES if name in done.phases)
+        grid.add_row("phases", ", ".join(shares))
+    notable = {k: v for k, v in done.counts.items() if not k.startswith(("looks.", "phase."))}
+    if notable:
+        grid.add_row("values", ", ".join(f"{number:,} {_rule(rule)}" for rule, number in notable.items()))
+    speed = done.read / done.seconds if done.seconds else 0
+    grid.add_row("took", f"{done.seconds:.1f} s ({speed:,.0f} records/s), {done.peak_rss_mb:,.0f} MB at most")
+    console.print(grid)
+    if len(done.inputs) > 1 or done.failed:
+        console.print(_inputs(done))
+    for path in done.outputs[:3]:
+        console.print(f"-> {path}", soft_wrap=True)
+    if len(done.outputs) > 3:  # noqa: PLR2004
+        console.print(f"   and {len(done.outputs) - 3} more")
+    if done.quarantine:
+        console.print(f"dropped records: {done.quarantine}", soft_wrap=True)
+    errors = _console(stderr=True)
+    for note in done.notes:
+        errors.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
+    for one in done.failed:
+        errors.print(f"failed: {_named(one.path, one.error)}", style="red", soft_wrap=True, markup=False)
+
+
+def _named(path: str, error: str | None) -> str:
+    """Error with the path in front, unless it names it itself."""
+    return error if error is not None and path in error else f"{path}: {error}"
+
+
+def _inputs(done: Report) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("input", "layout"):
+        table.add_column(name, overflow="fold")
+    for name in ("read", "dropped", "written"):
+        table.add_column(name, justify="right")
+    shown = done.inputs[:_MOST_INPUTS] + tuple(one for one in done.inputs[_MOST_INPUTS:] if one.error)
+    for one in shown:
+        name = f"{one.path} (failed)" if one.error else one.path
+        table.add_row(name, one.layout or "-", f"{one.read:,}", f"{sum(one.dropped.values()):,}", f"{one.written:,}")
+    if len(shown) < len(done.inputs):
+        table.add_row(f"and {len(done.inputs) - len(shown)} more", "", "", "", "")
+    return table
+
+
+def _rule(name: str) -> str:
+    """A rule's name as it stands after a number."""
+    kind, _, rest = name.partition(".")
+    if kind == "nulled":
+        return f"nulled by {rest}"
+    return f"{kind} {rest}".replace("_", " ").strip()
+
+
+def _plural(number: int, word: str, many: str | None = None) -> str:
+    return f"{number:,} {word if number == 1 else many or word + 's'}"
+
+
+def _size(number: int) -> str:
+    return f"{number / _MB:,.1f} MB" if number >= _MB / 10 else f"{number:,} B"
+
+
+def inspection(found: Inspection) -> None:
+    """Print what a file holds."""
+    console = _console()
+    grid = _grid()
+    grid.add_row("file", f"{found.path} ({_size(found.size_bytes)})")
+    grid.add_row("layout", found.layout or "none: it is empty")
+    reasons = "".join(f", {number:,} {reason}" for reason, number in found.dropped.items())
+    grid.add_row("records", f"{found.read:,} ({found.kept:,} good{reasons})")
+    grid.add_row("aircraft", f"{found.aircraft:,}")
+    if found.first_time is not None and found.last_time is not None:
+        grid.add_row("time", f"{found.first_time:%Y-%m-%d %H:%M:%S} to {found.last_time:%Y-%m-%d %H:%M:%S} UTC")
+    console.print(grid)
+    columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("column", "type", "unit"):
+        columns.add_column(name)
+    columns.add_column("first rows", overflow="ellipsis", no_wrap=True)
+    for field in found.schema:
+        values = found.first_rows[field.name].slice(0, 4).to_pylist()
+        unit = (field.metadata or {}).get(b"unit", b"").decode()
+        columns.add_row(field.name, _type(str(field.type)), unit, "  ".join("-" if v is None else _value(v) for v in values))
+    console.print(columns)
+    errors = _console(stderr=True)
+    for warning in found.warnings:
+        errors.print(f"note: {warning}", style="yellow", soft_wrap=True, markup=False)
+    if found.error:
+        errors.print(f"failed: {found.error}", style="red", soft_wrap=True, markup=False)
+
+
+def _type(name: str) -> str:
+    return "text" if name.startswith(("dictionary", "string")) else name
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else f"{value:%H:%M:%S}" if hasattr(value, "hour") else str(value)
+
+
+def inspection_json(found: Inspection) -> dict[str, Any]:
+    """Give what a file holds as JSON values."""
+    rows = found.first_rows.to_pylist()
+    return {
+        "path": found.path,
+        "layout": found.layout,
+        "size_bytes": found.size_bytes,
+        "read": found.read,
+        "kept": found.kept,
+        "dropped": found.dropped,
+        "counts": found.counts,
+        "aircraft": found.aircraft,
+        "first_time": found.first_time.isoformat() if found.first_time else None,
+        "last_time": found.last_time.isoformat() if found.last_time else None,
+        "columns": [
+            {"name": f.name, "type": str(f.type), "unit": (f.metadata or {}).get(b"unit", b"").decode()} for f in found.schema
+        ],
+        "first_rows": [{k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()} for row in rows],
+        "notes": list(found.warnings),
+        "error": found.error,
+    }
