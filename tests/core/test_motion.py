@@ -170,11 +170,9 @@ def test_a_jump_for_good_is_one_leg_without_distance() -> None:
 
 
 def test_position_time_is_when_the_position_was_heard() -> None:
-    rows = [
-        row | {"position_time": row["timestamp"] - lag}
-        for row, lag in zip(_rows({}, {"heading": 120.0}), (0, 5_000), strict=True)
-    ]
-    assert moved(rows)[1]["turn_rate_deg_s"] == pytest.approx(6)
+    first, second = _rows({}, {"heading": 120.0})
+    late = [first | {"position_time": START_MS}, second | {"position_time": START_MS + 5_000}]
+    assert moved(late)[1]["turn_rate_deg_s"] == pytest.approx(6)
 
 
 def test_motion_ends_with_the_flight() -> None:
@@ -198,4 +196,4 @@ def test_an_empty_table_gets_the_columns() -> None:
 def test_speeds_become_words_and_an_edge_is_of_the_faster() -> None:
     speeds = [0, 4.9, 5, 29.9, 30, 149, 150.01, 349, 350.01, 719, 720.01, None]
     table = add_speed_category(table_of(_rows(*({"speed_kt": kt} for kt in speeds))), SpeedSettings()).kept
-    assert table["speed_category"].to_pylist() == [word for word in CATEGORIES for _ in range(2)][: len(speeds) - 1] + [None]
+    assert table["speed_category"].to_pylist() == [*sorted(CATEGORIES * 2, key=CATEGORIES.index)[: len(speeds) - 1], None]

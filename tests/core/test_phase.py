@@ -8,7 +8,21 @@ import pytest
 from flown import AIRPORTS, FIELDS, Pilot, airliner, table_of
 
 from flight_etl.core.enrich import enrich
-from flight_etl.core.enrich.phase_words import LEGAL, PHASES
+from flight_etl.core.enrich.phase_words import (
+    APPROACH,
+    CLIMB,
+    CRUISE,
+    DESCENT,
+    GROUND,
+    LANDING,
+    LEGAL,
+    PHASES,
+    TAKEOFF,
+    TAXI,
+    UNKNOWN,
+    without_illegal,
+    without_short,
+)
 from flight_etl.settings import PhaseSettings, Settings
 
 RULES = Settings(phase=PhaseSettings(method="rules"))
@@ -218,11 +232,8 @@ def test_heights_are_above_the_elevation_where_the_ground_has_no_altitude() -> N
 
 def test_the_altitude_of_lift_off_stands_in_for_that_of_the_ground() -> None:
     table = enriched(airliner(2.0, ground_altitude=False, offset_ft=-625.0).rows)
-    heights = [
-        row["height_ft"]
-        for row in table.to_pylist()
-        if row["flight_phase"] in ("takeoff", "approach") and row["height_ft"] is not None
-    ]
+    low = [row["height_ft"] for row in table.to_pylist() if row["flight_phase"] in ("takeoff", "approach")]
+    heights = [height for height in low if height is not None]
     assert -30 < min(heights) < 100
 
 
@@ -361,12 +372,9 @@ def test_stale_rows_take_the_phase_round_them_but_never_stand_at_speed() -> None
         rows[at] = rows[at] | {"is_stale": True}
     table = enriched(rows)
     assert sum(a != b for a, b in zip(phases(table), want, strict=True)) < 12
-    last = rows[-1]
-    frozen = [
-        last | {"is_stale": True, "speed_kt": kt, "timestamp": last["timestamp"] + n * 1000}
-        for n, kt in enumerate((4.0, 20.0, 130.0), 1)
-    ]
-    late = last | {"is_stale": True, "timestamp": last["timestamp"] + 200_000}
+    last = rows[-1] | {"is_stale": True}
+    frozen = [last | {"speed_kt": kt, "timestamp": last["timestamp"] + kt * 100} for kt in (4, 20, 130)]
+    late = last | {"timestamp": last["timestamp"] + 200_000}
     assert phases(enriched([*rows, *frozen, late]))[-4:] == ["ground", "taxi", "unknown", "unknown"]
 
 
@@ -413,13 +421,8 @@ def test_a_flight_has_airports_only_where_it_touches_the_ground() -> None:
 
 
 def test_flights_together_and_apart_become_the_same_rows() -> None:
-    flights = [
-        airliner(5.0).rows,
-        _go_around(5_000).rows,
-        airliner(60.0).rows,
-        [airliner(5.0).rows[9]],
-        Pilot(height_ft=9_000, kt=300).fly(300).rows,
-    ]
+    alone, low = [airliner(5.0).rows[9]], Pilot(height_ft=9_000, kt=300).fly(300).rows
+    flights = [airliner(5.0).rows, _go_around(5_000).rows, airliner(60.0).rows, alone, low]
     together = enriched(*flights)
     begin = 0
     for number, flight in enumerate(flights):
@@ -490,6 +493,33 @@ def test_the_invariants_hold_on_flights_badly_heard(seed: int) -> None:
             was = last["flight_phase"]
             assert not near or phase in (was, "unknown") or phase in LEGAL[was], (was, phase, row["timestamp"])
         last = row
+
+
+def test_an_illegal_transition_makes_the_shorter_phase_unknown() -> None:
+    labels = np.array([GROUND] * 5 + [CRUISE] * 3 + [DESCENT] * 4 + [LANDING] * 9, np.int8)
+    key, piece = np.arange(len(labels)) * 1_000, np.zeros(len(labels), np.int64)
+    got = without_illegal(labels, key, piece)
+    assert got.tolist() == [GROUND] * 5 + [UNKNOWN] * 7 + [LANDING] * 9
+    piece[5:12] = 1  # behind a gap anything may follow
+    piece[12:] = 2
+    assert without_illegal(labels, key, piece).tolist() == labels.tolist()
+
+
+def test_short_phases_go_to_the_one_before_or_else_the_one_after() -> None:
+    def joined(*parts: tuple[Any, int]) -> list[tuple[Any, int]]:
+        labels = np.repeat(np.array([p for p, _ in parts], np.int8), [n for _, n in parts])
+        at = np.arange(len(labels))
+        got = without_short(labels, at * 1_000, np.zeros(len(at), np.int64), 20.0)
+        edges = np.flatnonzero(np.diff(got, prepend=-1))
+        return [(int(got[e]), int(n)) for e, n in zip(edges, np.diff(np.append(edges, len(got))), strict=True)]
+
+    assert joined((CLIMB, 60), (CRUISE, 1), (CLIMB, 60)) == [(CLIMB, 121)]
+    assert joined((CLIMB, 60), (CRUISE, 5), (CLIMB, 5), (CRUISE, 60)) == [(CLIMB, 70), (CRUISE, 60)]
+    assert joined((TAKEOFF, 60), (CLIMB, 5), (CRUISE, 60)) == [(TAKEOFF, 60), (CRUISE, 65)]
+    assert joined((CRUISE, 60), (APPROACH, 5), (LANDING, 30)) == [(CRUISE, 60), (APPROACH, 5), (LANDING, 30)]
+    assert joined((TAXI, 60), (GROUND, 5), (TAXI, 60)) == [(TAXI, 125)]
+    assert joined((GROUND, 60), (TAXI, 5), (GROUND, 60)) == [(GROUND, 60), (TAXI, 5), (GROUND, 60)]
+    assert joined((CRUISE, 60), (UNKNOWN, 5), (CRUISE, 60)) == [(CRUISE, 60), (UNKNOWN, 5), (CRUISE, 60)]
 
 
 def test_every_phase_is_in_the_table_of_legal_transitions() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Hops", "Trend", "hops_of", "trend_of"]
 
 _STEP_FT: Final = 400.0  # ft; a climb or descent of less is a level flown badly
+_QUANTUM_FT: Final = 25.0  # ft; of reported altitudes
 _RELEASE: Final = 0.5  # of the threshold: a climb or descent that has begun lasts until its rate falls below this share
 _LOW_SHARE: Final = 0.5  # of the height come from, to which a go-around has descended
 _LOW_FT: Final = 600.0  # ft above the field; or to this, however low it came from
@@ -86,7 +87,11 @@ def _stepping(mask: Bools, state: npt.NDArray[np.int8], air: Bools, altitude: Fl
     begin = (altitude[runs.first] + np.where(air[before] & led, altitude[before], altitude[runs.first])) / 2.0
     end = (altitude[runs.last] + np.where(air[after] & followed, altitude[after], altitude[runs.last])) / 2.0
     keep = ~(led & followed) | (np.abs(end - begin) >= _STEP_FT)
-    kept: Bools = mask & keep[runs.number]
+    # A rate over a window runs ahead of, and lags behind, the altitude: what has not left or has reached the level is level.
+    leaves = np.abs(altitude - altitude[runs.first][runs.number]) > _QUANTUM_FT
+    reaches = np.abs(altitude - altitude[runs.last][runs.number]) > _QUANTUM_FT
+    level = (air[before] & led)[runs.number] & ~leaves | (air[after] & followed)[runs.number] & ~reaches
+    kept: Bools = mask & keep[runs.number] & ~level
     return kept
 
 

@@ -32,10 +32,6 @@ class Runs:
         """Count the runs."""
         return len(self.first)
 
-    def spread(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Give each row its run's value."""
-        return values[self.number]
-
     def seconds(self, key: Ints, whole: Ints) -> Floats:
         """How long each run lasts, s, with half the way to its neighbours in the same `whole`."""
         size = len(self.number)

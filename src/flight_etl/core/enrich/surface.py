@@ -29,6 +29,7 @@ _SLOW_HEIGHT_FT: Final = 500.0  # ft above the field within which a slow aircraf
 _LEVEL_FT: Final = 50.0  # ft above where it stood, within which an aircraft without flags still rolls
 _TOUCH_HEIGHT_FT: Final = 600.0  # ft above the field; a touchdown is not seen higher
 HIGHEST_FIELD_FT: Final = 15_500.0  # ft; Daocheng lies at 14,472, and the pressure may be low
+_PASSING_FPM: Final = 300.0  # ft/min; faster through its altitude, an aircraft does not touch the ground there
 _CLIMB_FT_PER_S: Final = 100.0  # ft/s, 6,000 ft/min; no hop goes up and comes down again faster
 _HOP_FT: Final = 150.0  # ft; a shorter and lower hop between two stretches on the ground is a flipped flag
 
@@ -40,7 +41,7 @@ def surface_states(
     elevation = _field_elevation(evidence, airports, settings, places)
     state = _row_states(evidence, elevation, settings, places)
     state = _rolling(evidence, state, settings)
-    state = _without_high_ground(evidence, state, elevation)
+    state = _without_high_ground(evidence, state, elevation, settings)
     return _without_short_hops(evidence, state, settings)
 
 
@@ -96,13 +97,23 @@ def _rolling(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSet
     return np.where(rolls, np.int8(GROUND), state)
 
 
-def _without_high_ground(evidence: Evidence, state: npt.NDArray[np.int8], elevation: Floats) -> npt.NDArray[np.int8]:
-    """Take flags for flipped that say ground in mid-air: fast rows well above the field, by altitudes next to them."""
+def _without_high_ground(
+    evidence: Evidence, state: npt.NDArray[np.int8], elevation: Floats, settings: PhaseSettings
+) -> npt.NDArray[np.int8]:
+    """Take flags for flipped that say ground in mid-air: fast rows well above the field, by altitudes next to them.
+
+    Short contacts at any speed of flight are such, too, and where no field is near those in a steady climb or descent.
+    """
     runs = runs_of(evidence.flight, state)
-    height = median_of(np.where(evidence.speed_kt > FLYING_KT, evidence.altitude_ft - elevation, np.nan), runs)
-    slow = any_of(evidence.speed_kt <= FLYING_KT, runs)
-    high = (height > _TOUCH_HEIGHT_FT) & ~slow
-    return np.where((state == GROUND) & high[runs.number], np.int8(AIR), state)
+    height = evidence.altitude_ft - elevation
+    fast = evidence.speed_kt > FLYING_KT
+    high = (median_of(np.where(fast, height, np.nan), runs) > _TOUCH_HEIGHT_FT) & ~any_of(evidence.speed_kt <= FLYING_KT, runs)
+    brief = runs.seconds(evidence.key, evidence.flight) < settings.min_dwell_s
+    brief &= _between(state, AIR, evidence, runs) & ~any_of(evidence.speed_kt <= settings.taxi_speed_kt, runs)
+    above = median_of(height, runs)
+    passing = np.isnan(above) & (np.abs(median_of(evidence.rate_fpm, runs)) > _PASSING_FPM)
+    flipped = high | (brief & ((above > _TOUCH_HEIGHT_FT) | passing))
+    return np.where((state == GROUND) & flipped[runs.number], np.int8(AIR), state)
 
 
 def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
@@ -110,7 +121,7 @@ def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], setting
     runs = runs_of(evidence.flight, state == GROUND)
     seconds = runs.seconds(evidence.key, evidence.flight)
     short = seconds < settings.min_dwell_s
-    between = _between(state, evidence, runs)
+    between = _between(state, GROUND, evidence, runs)
     top = np.full(len(runs), -np.inf)
     altitude = np.where(np.isnan(evidence.altitude_ft), -np.inf, evidence.altitude_ft)
     if len(runs):
@@ -121,13 +132,13 @@ def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], setting
     return np.where((state != GROUND) & flips[runs.number], np.int8(GROUND), state)
 
 
-def _between(state: npt.NDArray[np.int8], evidence: Evidence, runs: Runs) -> Bools:
-    """Whether the rows right before and after each run are of its flight and on the ground."""
+def _between(state: npt.NDArray[np.int8], wanted: int, evidence: Evidence, runs: Runs) -> Bools:
+    """Whether the rows right before and after each run are of its flight and in the state that is wanted."""
     size = len(state)
     before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, size - 1)
     flight = evidence.flight
-    led = (runs.first > 0) & (flight[before] == flight[runs.first]) & (state[before] == GROUND)
-    followed = (runs.last < size - 1) & (flight[after] == flight[runs.last]) & (state[after] == GROUND)
+    led = (runs.first > 0) & (flight[before] == flight[runs.first]) & (state[before] == wanted)
+    followed = (runs.last < size - 1) & (flight[after] == flight[runs.last]) & (state[after] == wanted)
     between: Bools = led & followed
     return between
 

@@ -1,0 +1,58 @@
+# flight-etl: everything a newcomer needs is `make demo` and `make test`; both do all the set-up.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+JOBS   ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all samples lint format docs bench lock clean
+
+help:  ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements/dev.txt pyproject.toml $(wildcard setup.py src/flight_etl/core/decode/*.pyx)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(READY)  ## generate flights, run the main job on them, and look at the result
+	@mkdir -p demo/recordings
+	$(BIN)/flight-etl generate 150000 --layout readsb --complexity complex -o demo/recordings/receiver.json.gz
+	$(BIN)/flight-etl generate 50000 --layout opensky --complexity complex --seed 1 -o demo/recordings/states.ndjson
+	$(BIN)/flight-etl run demo/recordings --output demo/flights --overwrite
+	@$(BIN)/python benchmarks/demo.py demo/flights
+
+test: $(READY)  ## run the tests, without those that take long
+	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow"
+
+test-all: $(READY)  ## run all tests, with coverage of core
+	$(BIN)/python -m pytest -n $(JOBS) --cov=flight_etl.core --cov-branch --cov-report=term --cov-fail-under=95
+
+lint: $(READY)  ## check style, types and generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m flight_etl.docs --check
+
+format: $(READY)  ## put all files into the common form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## write the generated pages anew
+	$(BIN)/python -m flight_etl.docs
+
+bench: $(READY)  ## measure, and write dated records to benchmarks/records
+	$(BIN)/python benchmarks/pipeline.py
+
+lock: $(READY)  ## choose the newest permitted versions for development
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
+		pyproject.toml --extra dev -o requirements/dev.txt
+
+clean:  ## remove all that can be made again
+	rm -rf $(VENV) build dist demo htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
