@@ -80,6 +80,11 @@ class Report:
         return tuple(one for one in self.inputs if one.error is not None)
 
     @property
+    def all_failed(self) -> bool:
+        """Whether every input failed and not one row came of them: then nothing is published."""
+        return bool(self.inputs) and len(self.failed) == len(self.inputs) and not self.written
+
+    @property
     def exit_code(self) -> int:
         """0 when every input was processed to its end, else 1."""
         return 1 if self.failed else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,8 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float, str]]] = {
     ("clean", "max_vertical_rate_mps"): (1, math.inf, "m/s"),
     ("clean", "max_position_lag_s"): (0, math.inf, "s"),
     ("clean", "max_position_lead_s"): (0, math.inf, "s"),
+    ("filter", "start_ms"): (-62_135_596_800_000, 253_402_300_799_999, "ms since 1970, the years 1 to 9999"),
+    ("filter", "end_ms"): (-62_135_596_800_000, 253_402_300_799_999, "ms since 1970, the years 1 to 9999"),
     ("dedupe", "tolerance_s"): (0, 60, "s"),
     ("stale", "min_speed_kt"): (0, math.inf, "kt"),
     ("segment", "gap_s"): (60, math.inf, "s"),
@@ -50,6 +53,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float, str]]] = {
     ("resources", "workers"): (1, 256, "threads"),
     ("service", "max_retries"): (0, 20, "retries"),
 }
+_ADDRESS: Final = re.compile(r"~?[0-9a-f]{6}")
 _MAX_LATITUDE: Final = 90.0  # deg
 _MAX_LONGITUDE: Final = 180.0  # deg
 
@@ -68,7 +72,7 @@ def override(settings: Settings, section: str, key: str, value: Any, *, name: st
     keys = [f.name for f in dataclasses.fields(target) if section != _TOP or f.name not in sections]
     if key not in keys:
         raise SettingsError(f"{name}: there is no setting {key!r}; settings here are {', '.join(keys)}")
-    read = _read(hints[key], value, name)
+    read = _read(hints[key], value, name, _range_words(section, key))
     _in_range(section, key, read, name)
     changed: Any = dataclasses.replace(target, **{key: read})
     whole: dict[str, Any] = {section: changed}
@@ -99,24 +103,44 @@ def check(settings: Settings) -> None:
         west, south, east, north = settings.filter.bbox
         if max(abs(west), abs(east)) > _MAX_LONGITUDE or not -_MAX_LATITUDE <= south <= north <= _MAX_LATITUDE:
             raise SettingsError(
-                f"filter.bbox={settings.filter.bbox} is not permitted: west,south,east,north in degrees, south below north"
+                f"filter.bbox={settings.filter.bbox} is not permitted: west,south,east,north in degrees, "
+                "longitudes -180 to 180, latitudes -90 to 90, south below north"
             )
+    _check_filter(settings)
     from flight_etl.core.impute import check_methods
 
     check_methods(settings.impute)
+
+
+def _check_filter(settings: Settings) -> None:
+    start, end = settings.filter.start_ms, settings.filter.end_ms
+    if start is not None and end is not None and start >= end:
+        raise SettingsError(f"filter.end_ms={end} is not permitted: later than filter.start_ms={start} (--from before --to)")
+    for address in settings.filter.icao24:
+        if not _ADDRESS.fullmatch(address):
+            raise SettingsError(
+                f"filter.icao24={address!r} is not permitted: six hexadecimal digits in lower case, after ~ where it is no ICAO one"
+            )
 
 
 def _in_range(section: str, key: str, value: Any, name: str) -> None:
     permitted = _RANGES.get((section, key))
     if permitted is None or value is None:
         return
-    least, most, unit = permitted
+    least, most, _ = permitted
     if not least <= value <= most:
-        words = f"at least {least:,}" if most == math.inf else f"{least:,} to {most:,}"
-        raise SettingsError(f"{name}={value!r} is not permitted: {words} {unit}")
+        raise SettingsError(f"{name}={value!r} is not permitted: {_range_words(section, key)}")
 
 
-def _read(hint: Any, value: Any, name: str) -> Any:
+def _range_words(section: str, key: str) -> str:
+    """What is permitted of a number; nothing where there is no range."""
+    if (section, key) not in _RANGES:
+        return ""
+    least, most, unit = _RANGES[section, key]
+    return f"at least {least:,} {unit}" if most == math.inf else f"{least:,} to {most:,} {unit}"
+
+
+def _read(hint: Any, value: Any, name: str, permitted: str) -> Any:
     """Value as the type that a field declares."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in options and (value is None or (isinstance(value, str) and value.lower() in ("", "none"))):
@@ -125,7 +149,8 @@ def _read(hint: Any, value: Any, name: str) -> Any:
         found = _as(option, value)
         if found is not None:
             return found[0]
-    raise SettingsError(f"{name}={value!r} is not permitted: {_words(options)}")
+    words = ", ".join(filter(None, (_words(options), permitted)))
+    raise SettingsError(f"{name}={value!r} is not permitted: {words}")
 
 
 def _as(hint: Any, value: Any) -> tuple[Any] | None:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from flight_etl.core.enrich import enrich
 from flight_etl.core.enrich.airports import AirportTable
 from flight_etl.schema import ENRICHED_ONLY, NORMAL
+from flight_etl.settings import Settings
 from flight_etl.units import METRES_PER_FOOT, METRES_PER_SECOND_PER_FPM, METRES_PER_SECOND_PER_KNOT
 
 START_MS = 1_700_000_000_000
@@ -157,3 +159,31 @@ def airliner(every_s: float = 5.0, **changes: Any) -> Pilot:
     pilot.to(10_000, -1_800, 280).to(3_000, -1_200, 180)
     pilot.east_km = -18.0
     return pilot.land().stand(60)
+
+
+def enriched(*flights: list[dict[str, Any]], settings: Settings | None = None, airports: Any = AIRPORTS) -> pa.Table:
+    """Enrich flights, each of another aircraft."""
+    return enrich(table_of(*flights), settings or Settings(), airports).kept
+
+
+def phases(table: pa.Table) -> list[str]:
+    """Give each row's phase."""
+    return list(table["flight_phase"].to_pylist())
+
+
+def sequence(table: pa.Table) -> list[str]:
+    """Give the phases in order, without repeats."""
+    labels = phases(table)
+    return [label for at, label in enumerate(labels) if at == 0 or labels[at - 1] != label]
+
+
+def go_around(to_ft: float) -> Pilot:
+    """Abandon the first approach to EHLE, climb, and come again."""
+    pilot = Pilot().taxi(60).depart(3_000).to(35_000, 2_000, 450).fly(900).to(3_500, -1_800, 200)
+    pilot.move_to("EHLE").east_km = -12.0
+    pilot.to(300, -800, 140).to(to_ft, 2_000, 180).fly(240)
+    pilot.east_km = -12.0
+    return pilot.land()
+
+
+WHOLE = ["ground", "taxi", "takeoff", "climb", "cruise", "descent", "approach", "landing", "taxi", "ground"]

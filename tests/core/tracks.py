@@ -65,4 +65,6 @@ def column(table: pa.Table, name: str) -> list[Any]:
 def same_rows(one: pa.Table, other: pa.Table, *, but: Sequence[str] = ()) -> bool:
     """Whether two tables hold the same values in the same order, whatever their chunks and dictionaries."""
     names = [name for name in one.column_names if name not in but]
-    return names == [n for n in other.column_names if n not in but] and one.select(names).to_pylist() == other.select(names).to_pylist()
+    if names != [name for name in other.column_names if name not in but]:
+        return False
+    return bool(one.select(names).to_pylist() == other.select(names).to_pylist())

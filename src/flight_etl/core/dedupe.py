@@ -46,9 +46,18 @@ def dedupe(table: pa.Table, settings: DedupeSettings) -> Outcome:
     out = np.flatnonzero(dropped)
     winner = chosen[group[out]]
     reason = pc.if_else(pa.array(times[out] == times[winner]), str(Reason.DUPLICATE), str(Reason.NEAR_DUPLICATE))
-    record = pa.array(one_array(table[RECORD]).to_numpy()[winner]).cast(pa.string())
-    detail = pc.binary_join_element_wise("record ", record, " is kept", "")
+    detail = pc.binary_join_element_wise("record ", _places(table, winner, out), " is kept", "")
     return Outcome(table.filter(pa.array(~dropped)), drop_rows(table.filter(pa.array(dropped)), reason, detail))
+
+
+def _places(table: pa.Table, winner: Ints, out: Ints) -> pa.Array:
+    """Record number of each winner, and the number of its input where that is another than the loser's."""
+    record = pa.array(one_array(table[RECORD]).to_numpy()[winner]).cast(pa.string())
+    if INPUT not in table.column_names:
+        return record
+    number = one_array(table[INPUT]).to_numpy()
+    other = pc.binary_join_element_wise(record, " of input ", pa.array(number[winner]).cast(pa.string()), "")
+    return pc.if_else(pa.array(number[winner] == number[out]), record, other)
 
 
 def _group_starts(table: pa.Table, times: Ints, settings: DedupeSettings) -> Bools:
@@ -116,9 +125,9 @@ def _by_quality(rows: pa.Table) -> tuple[Ints, ...]:
 def mark_stale(table: pa.Table, settings: StaleSettings) -> Outcome:
     """Add `is_stale`: the row repeats the position of the row before.
 
-    It does where `position_time` is that of the row before; where either is not known, where the position is the same and
-    the speed is above `min_speed_kt`: nothing that moves stays where it is (docs/adr/0005). Slower on the ground, an
-    aircraft stands, and its rows are not stale.
+    It does where `position_time` is that of the row before. Where either is not known, it does where the position is the
+    same, unless the speed is at most `min_speed_kt`: nothing that moves stays where it is, and what sends no speed either
+    says nothing new (docs/adr/0005). An aircraft that stands on the ground, and says so, is not stale.
     """
     size = table.num_rows
     stale = np.zeros(size, np.bool_)
@@ -132,8 +141,8 @@ def mark_stale(table: pa.Table, settings: StaleSettings) -> Outcome:
         speed = floats(table["velocity"])
         latitude, longitude = floats(table["latitude"]), floats(table["longitude"])
         equal = (latitude[1:] == latitude[:-1]) & (longitude[1:] == longitude[:-1])
-        moves = speed * KNOTS_PER_METRE_PER_SECOND > settings.min_speed_kt
-        stands = (tristate(table["on_ground"]) == 1) & ~moves & ~np.isnan(speed)
-        repeats = np.where(both, time[1:] == time[:-1], equal & moves[1:])
+        slow = speed * KNOTS_PER_METRE_PER_SECOND <= settings.min_speed_kt
+        stands = (tristate(table["on_ground"]) == 1) & slow
+        repeats = np.where(both, time[1:] == time[:-1], equal & ~slow[1:])
         stale[1:] = same & repeats & ~stands[1:]
     return Outcome(put(table, "is_stale", pa.array(stale)), empty_dropped(), {"stale": int(np.count_nonzero(stale))})

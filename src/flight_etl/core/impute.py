@@ -27,6 +27,7 @@ WORDS: Final = ("callsign", "position_source", "category", "origin_country")
 _NOT_ON_GROUND: Final = ("altitude", "geo_altitude", "vertical_rate")  # null on the ground says "on the ground"
 _OF_WORDS: Final = ("forward_fill", "backward_fill", "mode", "none")
 _HALF_TURN: Final = DEGREES_PER_TURN / 2.0
+_NO_DIRECTION: Final = 1e-9  # length of the mean of unit vectors, below which rounding alone gives it a direction
 
 
 def check_methods(settings: ImputeSettings) -> None:
@@ -42,8 +43,10 @@ def impute(table: pa.Table, settings: ImputeSettings) -> Outcome:
     """Fill columns by their methods, in the order of `settings.methods`, and add `imputed`: which ones were, by row.
 
     Numbers are filled within `max_gap_s` of known values, and interpolated only between two at most that far apart; text
-    anywhere in its flight. Values of stale rows are not built upon, and altitudes and rates on the ground stay unknown.
-    `counts` has `imputed.<column>`. Raises SettingsError as `check_methods` does.
+    anywhere in its flight. Filled values and the numbers of stale rows are not built upon, and altitudes and rates on the
+    ground stay unknown. Headings are averaged as directions: a mean of opposite ones is unknown, and a median is that of the
+    deviations from the mean. Of several modes the smallest is taken. `counts` has `imputed.<column>`. Raises SettingsError as
+    `check_methods` does.
     """
     check_methods(settings)
     frame = _Frame(table, settings)
@@ -53,7 +56,9 @@ def impute(table: pa.Table, settings: ImputeSettings) -> Outcome:
     for name, method in settings.methods:
         if method == "none":
             continue
-        column, where = frame.words(table[name], method) if name in WORDS else frame.numbers(table, name, method)
+        earlier = filled >> places[name] & 1 == 1
+        fill = frame.words if name in WORDS else frame.numbers
+        column, where = fill(table, name, method, earlier)
         number = int(np.count_nonzero(where))
         if number:
             table = put(table, name, column)
@@ -81,13 +86,13 @@ class _Frame:
         self.surface: Bools = tristate(table["on_ground"]) == 1
         self.gap_ms = settings.max_gap_s * MS_PER_SECOND
 
-    def numbers(self, table: pa.Table, name: str, method: FillMethod) -> tuple[pa.Array, Bools]:
-        """Column with its holes filled, and where they were."""
+    def numbers(self, table: pa.Table, name: str, method: FillMethod, earlier: Bools) -> tuple[pa.Array, Bools]:
+        """Column with its holes filled, and where they were; `earlier` says which another method has filled."""
         values = floats(table[name])
         holes = np.isnan(values)
         if name in _NOT_ON_GROUND:
             holes &= ~self.surface
-        known = ~np.isnan(values) & self.fresh
+        known = ~np.isnan(values) & self.fresh & ~earlier
         before, after = previous_true(known, self.flight), next_true(known, self.flight)
         since = np.where(before >= 0, self.time_ms - self.time_ms[before], np.inf)
         until = np.where(after >= 0, self.time_ms[after] - self.time_ms, np.inf)
@@ -97,24 +102,25 @@ class _Frame:
                 share = np.where(near, since / np.maximum(since + until, 1.0), 0.0)
             step = values[after] - values[before]
             if name == "heading":
-                step = _HALF_TURN - (_HALF_TURN - step) % DEGREES_PER_TURN
+                step = _HALF_TURN - (_HALF_TURN - step) % DEGREES_PER_TURN  # the shorter way round
             fill = values[before] + step * share
-            fill = fill % DEGREES_PER_TURN if name == "heading" else fill
+            fill = _direction(fill) if name == "heading" else fill
         elif method == "forward_fill":
             near, fill = since <= self.gap_ms, values[before]
         elif method == "backward_fill":
             near, fill = until <= self.gap_ms, values[after]
         else:
             near = np.minimum(since, until) <= self.gap_ms
-            fill = _AVERAGES[method](values, known, self.flight)
+            average = _DIRECTIONS if name == "heading" else _AVERAGES
+            fill = average[method](values, known, self.flight)
         where = holes & near & ~np.isnan(fill)
         return floats_column(np.where(where, fill, values)), where
 
-    def words(self, column: pa.ChunkedArray, method: FillMethod) -> tuple[pa.Array, Bools]:
-        """Column of words with its holes filled, and where they were."""
-        encoded = one_array(column)
+    def words(self, table: pa.Table, name: str, method: FillMethod, earlier: Bools) -> tuple[pa.Array, Bools]:
+        """Column of words, likewise."""
+        encoded = one_array(table[name])
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        known = codes >= 0
+        known = (codes >= 0) & ~earlier
         if method == "forward_fill":
             source = previous_true(known, self.flight)
             fill = np.where(source >= 0, codes[source], -1)
@@ -127,7 +133,7 @@ class _Frame:
             most = _mode(ranked, known, self.flight)
             back = np.append(np.argsort(order), -1)
             fill = back[np.where(np.isnan(most), len(order), most).astype(np.int64)]
-        where = ~known & (fill >= 0)
+        where = (codes < 0) & (fill >= 0)
         indices = np.where(where, fill, codes).astype(np.int32)
         return pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), encoded.dictionary), where
 
@@ -175,4 +181,26 @@ def _mode(values: Floats, known: Bools, flight: Ints) -> Floats:
     return result
 
 
+def _direction(degrees: Floats) -> Floats:
+    """0 <= direction < 360; the remainder of a tiny negative number would be 360."""
+    turned = degrees % DEGREES_PER_TURN
+    result: Floats = np.where(turned >= DEGREES_PER_TURN, 0.0, turned)
+    return result
+
+
+def _mean_direction(values: Floats, known: Bools, flight: Ints) -> Floats:
+    """Direction of the sum of unit vectors (Mardia and Jupp, Directional Statistics, 2000, section 2.2)."""
+    angle = np.radians(np.where(known, values, 0.0))
+    east, north = _mean(np.sin(angle), known, flight), _mean(np.cos(angle), known, flight)
+    mean = _direction(np.degrees(np.arctan2(east, north)))
+    return np.where(np.hypot(east, north) > _NO_DIRECTION, mean, np.nan)
+
+
+def _median_direction(values: Floats, known: Bools, flight: Ints) -> Floats:
+    mean = _mean_direction(values, known, flight)
+    deviation = _HALF_TURN - (_HALF_TURN - (values - mean)) % DEGREES_PER_TURN
+    return _direction(mean + _median(deviation, known & ~np.isnan(mean), flight))
+
+
 _AVERAGES: Final[dict[str, Callable[[Floats, Bools, Ints], Floats]]] = {"mean": _mean, "median": _median, "mode": _mode}
+_DIRECTIONS: Final = _AVERAGES | {"mean": _mean_direction, "median": _median_direction}

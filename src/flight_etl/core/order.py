@@ -66,7 +66,7 @@ def packed_key(codes: Ints, times_ms: Ints, *, earliest_ms: int) -> Ints | None:
 def sort_rows(table: pa.Table) -> pa.Table:
     """Put rows into the one order. Input that is already in order comes back as it is.
 
-    Equal (icao24, timestamp) are ordered by the content of all other columns, in column order with nulls last; rows equal in
+    Equal (icao24, timestamp) are ordered by the content of all other columns, by their names with nulls last; rows equal in
     everything but provenance by input and record number.
     """
     if table.num_rows < 2:  # noqa: PLR2004

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flight_etl.core.order import block_numbers, timestamps_ms
-from flight_etl.core.track import floats, one_array, put, tristate
+from flight_etl.core.track import floats, one_array, put, run_starts, tristate
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
@@ -22,14 +22,16 @@ __all__ = ["segment"]
 
 _STANDING_KT: Final = 5.0  # kt, as in the phase `ground`
 _ROLLING_KT: Final = 30.0  # kt, as in the phase `taxi`; slower without a ground flag counts as on the surface
+_FLIP_MS: Final = 60_000  # ms; nothing takes off and lands again in less: the ground flag was wrong
 
 
 def segment(table: pa.Table, settings: SegmentSettings) -> Outcome:
     """Add `flight_id`; rows are sorted and have `is_stale`.
 
-    A flight begins at a block (a gap of `gap_s`); at the end of a stop on the ground of `ground_stop_s` with flying before
-    and after it; and at a new callsign that comes while on the ground or after a gap of `callsign_gap_s`. Where a callsign
-    tells two flights apart, the stop between them does not do so again.
+    A flight begins at a block (a gap of `gap_s`); at the end of the longest stop where an aircraft that flew before and flies
+    again has stood on the ground for `ground_stop_s` in all; and at a new callsign that comes while on the ground or after a
+    gap of `callsign_gap_s`. Where a callsign tells two flights apart, the stop between them does not do so again. What would
+    begin in the same second as the flight before, and have its name, is part of that.
     """
     if not table.num_rows:
         return Outcome(put(table, "flight_id", pa.array([], pa.dictionary(pa.int32(), pa.string()))), empty_dropped())
@@ -37,9 +39,12 @@ def segment(table: pa.Table, settings: SegmentSettings) -> Outcome:
     starts = rows.block_starts.copy()
     calls = rows.new_callsigns() if settings.callsign_change else np.zeros(len(starts), np.bool_)
     starts |= calls | rows.stops(calls)
-    flight = np.cumsum(starts) - 1
     first = np.flatnonzero(starts)
-    words = _names(table, first)
+    second = rows.time_ms[first] // MS_PER_SECOND
+    again = np.append(False, second[1:] == second[:-1]) & ~rows.block_starts[first]
+    starts[first[again]] = False
+    flight = np.cumsum(starts) - 1
+    words = _names(table, first[~again])
     ids = pa.DictionaryArray.from_arrays(pa.array(flight.astype(np.int32)), words)
     return Outcome(put(table, "flight_id", ids), empty_dropped())
 
@@ -93,30 +98,49 @@ class _Rows:
         return result
 
     def stops(self, calls: Bools) -> Bools:
-        """Rows that end a stop on the ground between two airborne parts, unless one of `calls` parts these already.
+        """Rows that end the longest stop of a stay on the ground, unless one of `calls` parts the flights already.
 
-        Time counts as stopped between two standing rows, and between two rows on the surface across a gap.
+        Time counts as stopped between two standing rows, and across a gap that begins on the surface, even where the aircraft
+        is not heard again before it has taken off.
         """
         stopped = np.zeros(len(self.blocks), np.bool_)
         stopped[1:] = self.standing[1:] & self.standing[:-1]
-        stopped[1:] |= self.surface[1:] & self.surface[:-1] & self.after_gap[1:]
+        stopped[1:] |= self.surface[:-1] & self.after_gap[1:]
         stopped &= ~self.block_starts
-        begins = stopped & ~np.append(False, stopped[:-1])
-        ends = np.flatnonzero(stopped & ~np.append(stopped[1:], False))
         total = np.cumsum(np.where(stopped, self.elapsed_ms, 0))
-        lasted = total[ends] - (total - self.elapsed_ms)[np.flatnonzero(begins)]
-        ends = ends[lasted >= self.stop_ms]
-        flown = np.cumsum(self.airborne)
+        begins = np.flatnonzero(stopped & ~np.append(False, stopped[:-1]))
+        ends = np.flatnonzero(stopped & ~np.append(stopped[1:], False))
+        lasted = total[ends] - (total - self.elapsed_ms)[begins]
+        flying = self.flying()
+        flown = np.cumsum(flying)
         first = np.flatnonzero(self.block_starts)
-        last = np.append(first[1:], len(flown)) - 1
-        number = np.cumsum(self.block_starts) - 1
-        before: Ints = (flown - self.airborne)[first][number[ends]]
-        after: Ints = flown[last][number[ends]]
-        ends = ends[(flown[ends] > before) & (flown[ends] < after)]
-        parted = set(flown[calls].tolist())
-        # Stops without flying between them are one: the last of them counts.
-        lone = np.append(np.diff(flown[ends]) > 0, True) if len(ends) else np.empty(0, np.bool_)
-        ends = ends[lone & ~np.isin(flown[ends], list(parted))]
+        number = np.cumsum(self.block_starts)[ends] - 1
+        before: Ints = (flown - flying)[first][number]
+        after: Ints = flown[np.append(first[1:], len(flown)) - 1][number]
+        stays = flown[begins - 1]  # rows flown before a stop: the same for stops without flying between them
+        between = (stays > before) & (stays < after)
+        ends, lasted, stays = ends[between], lasted[between], stays[between]
+        stay = np.cumsum(run_starts(stays)) - 1
+        enough = np.bincount(stay, weights=lasted) >= self.stop_ms
+        order = np.lexsort((lasted, stay))
+        longest = order[np.flatnonzero(run_starts(stay[order][::-1])[::-1])]
+        parted = np.isin(stays[longest], (flown - flying)[calls])
         result = np.zeros(len(self.blocks), np.bool_)
-        result[ends] = True
+        result[ends[longest[enough & ~parted]]] = True
         return result
+
+    def flying(self) -> Bools:
+        """Airborne rows but for those that a wrong flag makes so for a moment, between rows on the surface."""
+        flying = self.airborne.copy()
+        known = np.flatnonzero(self.airborne | self.surface)
+        first = np.flatnonzero(run_starts(self.airborne[known], self.blocks[known]))
+        last = np.append(first[1:], len(known)) - 1
+        # From the last row of the run before to the first row of the run after.
+        begin, end = known[last[:-2]], known[first[2:]]
+        inside = (self.blocks[begin] == self.blocks[end]) & self.airborne[known[first[1:-1]]]
+        flips = np.flatnonzero(inside & (self.time_ms[end] - self.time_ms[begin] < _FLIP_MS)) + 1
+        edges = np.zeros(len(known) + 1, np.int8)
+        edges[first[flips]] += 1
+        edges[last[flips] + 1] -= 1
+        flying[known[np.cumsum(edges[:-1]) > 0]] = False
+        return flying

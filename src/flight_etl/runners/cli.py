@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -71,7 +72,7 @@ def _epoch_ms(_: click.Context, __: click.Parameter, value: str | None) -> int |
     except ValueError:
         try:
             return round(float(value) * 1000)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise click.BadParameter(f"{value!r} is no time: ISO 8601, or seconds since 1970 UTC") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
@@ -106,16 +107,16 @@ _OPTIONS: Final[dict[str, Callable[[Command], Command]]] = {
         type=click.Choice(("first", "last", "best_quality", "none")),
         help="Which row of an aircraft at one moment is kept.  [default: best_quality]",
     ),
-    "tolerance-s": click.option("--tolerance-s", type=float, metavar="SECONDS", help="Rows so close are one.  [default: 0]"),
+    "tolerance-s": click.option("--tolerance-s", metavar="SECONDS", help="Rows so close are one.  [default: 0]"),
     "phase-method": click.option(
         "--phase-method",
         type=click.Choice(("context", "rules")),
         help="Phases by flight or by point.  [default: context]",
     ),
-    "workers": click.option("--workers", type=int, metavar="N", help="Threads.  [default: one per core]"),
-    "chunk-size": click.option("--chunk-size", type=int, metavar="ROWS", help="Rows per batch.  [default: 10000]"),
+    "workers": click.option("--workers", metavar="N", help="Threads.  [default: one per core]"),
+    "chunk-size": click.option("--chunk-size", metavar="ROWS", help="Rows per batch.  [default: 10000]"),
     "memory-limit-mb": click.option(
-        "--memory-limit-mb", type=int, metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]"
+        "--memory-limit-mb", metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]"
     ),
     "spill-dir": click.option(
         "--spill-dir", type=click.Path(file_okay=False), help="For rows that do not fit.  [default: beside the output]"
@@ -170,7 +171,7 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
     settings = _settings(options)
     from flight_etl.runners import local
 
-    with _progress(quiet=as_json) as advance:
+    with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
         report = local.run(inputs, output, settings, progress=advance)
     _tell(report, as_json=as_json)
     sys.exit(report.exit_code)
@@ -190,7 +191,7 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
     settings = _settings(options)
     from flight_etl.runners import local
 
-    with _progress(quiet=as_json) as advance:
+    with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
         report = local.convert(input, output, settings, progress=advance)
     _tell(report, as_json=as_json)
     sys.exit(report.exit_code)
@@ -198,7 +199,7 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
 
 @cli.command()
 @click.argument("file")
-@click.option("--rows", default=10, show_default=True, help="Rows to show.")
+@click.option("--rows", type=click.IntRange(0, 1_000), default=10, show_default=True, help="Rows to show.")
 @_options("layout", "units", "set", "config", "json")
 def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
     r"""Tell layout, columns, counts, time span and first rows of FILE; write nothing.
@@ -210,11 +211,13 @@ def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
     settings = _settings(options)
     from flight_etl.runners import local, show
 
-    found = local.inspect(file, settings, rows=rows)
-    if as_json:
-        click.echo(json.dumps(show.inspection_json(found), indent=2))
-    else:
-        show.inspection(found)
+    with _failure_as_json(as_json=as_json):
+        found = local.inspect(file, settings, rows=rows)
+    with _reader_may_leave():
+        if as_json:
+            click.echo(json.dumps(show.inspection_json(found), indent=2))
+        else:
+            show.inspection(found)
     sys.exit(1 if found.error else 0)
 
 
@@ -275,13 +278,16 @@ def _settings(options: dict[str, Any]) -> Settings:
         section, _, key = name.rpartition(".")
         settings = override(settings, section, key, value, name=f"--set {name}")
     addresses = tuple(word.strip().lower() for one in options.pop("icao24", ()) for word in one.split(",") if word.strip())
-    chosen = {"icao24": addresses or None} | {name: options.pop(name, None) for name in ("bbox", "start_ms", "end_ms")}
-    for key, value in chosen.items():
+    if addresses:
+        settings = override(settings, "filter", "icao24", addresses)
+    for flag, key in (("--bbox", "bbox"), ("--from", "start_ms"), ("--to", "end_ms")):
+        value = options.pop(key, None)
         if value is not None:
-            settings = override(settings, "filter", key, value)
+            settings = override(settings, "filter", key, value, name=flag)
+    if options.get("dedupe") is not None:  # a strategy switches on what ENABLE_DUPLICATE_REMOVAL has switched off
+        settings = override(settings, "dedupe", "enabled", value=options["dedupe"] != "none")
     if options.get("dedupe") == "none":
         options.pop("dedupe")
-        settings = override(settings, "dedupe", "enabled", value=False)
     for flag, (section, key) in _GROUPS.items():
         value = options.pop(flag[2:].replace("-", "_"), None)
         if value is not None:
@@ -312,13 +318,37 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
         yield advance
 
 
-def _tell(report: Any, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2))
-        return
-    from flight_etl.runners import show
+@contextmanager
+def _failure_as_json(*, as_json: bool) -> Iterator[None]:
+    """With --json, give an object also where no report came to be, for example because the disk is full."""
+    try:
+        yield
+    except FlightEtlError as error:
+        if as_json and error.exit_code == 1:
+            from flight_etl.report import Report
 
-    show.report(report)
+            click.echo(json.dumps(Report(inputs=()).to_json() | {"error": str(error)}, indent=2))
+        raise
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Who closes the pipe early, as `head` does, has seen enough: the work is done, and its exit code stands."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the one of the other
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(report: Any, *, as_json: bool) -> None:
+    with _reader_may_leave():
+        if as_json:
+            click.echo(json.dumps(report.to_json(), indent=2))
+            return
+        from flight_etl.runners import show
+
+        show.report(report)
 
 
 def _interrupt(number: int, _: Any) -> None:
@@ -328,10 +358,16 @@ def _interrupt(number: int, _: Any) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _interrupt)  # so that what is half done is taken away again
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
     try:
         code = cli.main(args=arguments, prog_name="flight-etl", standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
+    except click.BadParameter as error:
+        click.echo(f"flight-etl: {error.format_message()}", err=True)
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -339,11 +375,8 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"flight-etl: {error}", err=True)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("flight-etl: interrupted; nothing was published", err=True)
+        click.echo("flight-etl: interrupted; nothing is half-published", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone, for example `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code or 0)
 
 

@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from flight_etl.runners.tracks import track_outcomes
 from flight_etl.schema import ENRICHED, NORMAL, PROVENANCE, SCHEMA_VERSION, Column, arrow_schema
 from flight_etl.settings import Settings
 from flight_etl.store.airports import load_airports
+from flight_etl.store.failures import store_errors
 from flight_etl.store.inputs import expand
 from flight_etl.store.parquet import DatasetWriter
 from flight_etl.store.publish import publish_file, stage
@@ -75,8 +76,9 @@ class _Tally:
 def run(inputs: Sequence[str], output: str, settings: Settings | None = None, *, progress: OnProgress = None) -> Report:
     """Turn all `inputs` into one enriched data set in the folder `output`.
 
-    Inputs that fail are told in the report. Nothing is visible in `output` before all of it is. Raises SettingsError or
-    StoreError when nothing can be done at all, BalanceError when records are unaccounted for.
+    Inputs that fail are told in the report; when all fail without a row, `output` stays as it was. Nothing is visible in
+    `output` before all of it is. Raises SettingsError or StoreError when nothing can be done at all, BalanceError when
+    records are unaccounted for.
     """
     settings = settings or Settings()
     clock = time.monotonic()
@@ -100,7 +102,9 @@ def run(inputs: Sequence[str], output: str, settings: Settings | None = None, *,
         place = str(Path(output) / QUARANTINE) if (staging.directory / QUARANTINE).exists() else None
         report = _report(found, ledger, tally, settings, clock, place)
         report.check_balance()
-        (staging.directory / REPORT).write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        if report.all_failed:
+            return _unpublished(report)
+        _save(report, staging.directory / REPORT)
         staging.publish()
     return report
 
@@ -136,7 +140,10 @@ def _write_tracks(
 
 
 def convert(input: str, output: str, settings: Settings | None = None, *, progress: OnProgress = None) -> Report:  # noqa: A002
-    """Decode, normalise and clean `input` into the Parquet file `output`, rows in input order, no track stages."""
+    """Decode, normalise and clean `input` into the Parquet file `output`, rows in input order, no track stages.
+
+    Reports and raises as `run` does.
+    """
     settings = settings or Settings()
     clock = time.monotonic()
     resources.use_frugal_allocation()
@@ -145,8 +152,6 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
     found = expand([input], output=output)
     ledger = Ledger([source.name for source in found.sources])
     tally = _Tally()
-    if not found.sources:  # nothing to read is no reason to replace an earlier output
-        return _report(found, ledger, tally, settings, clock, None)
     with publish_file(target, overwrite=settings.output.overwrite) as staging:
         quarantine = QuarantineWriter(staging.quarantine)
         with _scratch(settings, staging.part.parent) as spill:
@@ -168,7 +173,9 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
         place = str(target.with_name(staging.quarantine.name)) if staging.quarantine.exists() else None
         report = _report(found, ledger, tally, settings, clock, place)
         report.check_balance()
-        staging.report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        if report.all_failed:
+            return _unpublished(report)
+        _save(report, staging.report)
         staging.publish()
     return report
 
@@ -269,8 +276,21 @@ def _book(outcome: Outcome, ledger: Ledger, quarantine: QuarantineWriter) -> Non
 def _scratch(settings: Settings, beside: Path) -> Iterator[Path]:
     """A folder for spilled rows that is gone afterwards."""
     parent = settings.resources.spill_dir or str(beside)
-    with tempfile.TemporaryDirectory(prefix=".flight-etl-spill-", dir=parent) as name:
+    with store_errors(parent, "make a folder for rows that do not fit in memory"):
+        folder = tempfile.TemporaryDirectory(prefix=".flight-etl-spill-", dir=parent)
+    with folder as name:
         yield Path(name)
+
+
+def _save(report: Report, path: Path) -> None:
+    with store_errors(path, "write the report"):
+        path.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def _unpublished(report: Report) -> Report:
+    """Say that nothing came of a run in which every input failed: no reason to replace an earlier output."""
+    note = "every input failed, so nothing was published; an earlier output is as it was"
+    return replace(report, outputs=(), bytes_out=0, quarantine=None, notes=(*report.notes, note))
 
 
 def _final_schema(

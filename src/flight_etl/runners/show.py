@@ -28,7 +28,8 @@ _PHASES: Final = ("ground", "taxi", "takeoff", "climb", "cruise", "descent", "ap
 
 def _console(*, stderr: bool = False) -> Console:
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=None if terminal else _WIDTH, highlight=False)
+    # Names of files are data: [x] and :x: in them mean nothing.
+    return Console(stderr=stderr, width=None if terminal else _WIDTH, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
@@ -89,9 +90,9 @@ def report(done: Report) -> None:
         console.print(f"dropped records: {done.quarantine}", soft_wrap=True)
     errors = _console(stderr=True)
     for note in done.notes:
-        errors.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
+        errors.print(f"note: {note}", style="yellow", soft_wrap=True)
     for one in done.failed:
-        errors.print(f"failed: {_named(one.path, one.error)}", style="red", soft_wrap=True, markup=False)
+        errors.print(f"failed: {_named(one.path, one.error)}", style="red", soft_wrap=True)
 
 
 def _named(path: str, error: str | None) -> str:
@@ -153,9 +154,9 @@ def inspection(found: Inspection) -> None:
     console.print(columns)
     errors = _console(stderr=True)
     for warning in found.warnings:
-        errors.print(f"note: {warning}", style="yellow", soft_wrap=True, markup=False)
+        errors.print(f"note: {warning}", style="yellow", soft_wrap=True)
     if found.error:
-        errors.print(f"failed: {found.error}", style="red", soft_wrap=True, markup=False)
+        errors.print(f"failed: {found.error}", style="red", soft_wrap=True)
 
 
 def _type(name: str) -> str:

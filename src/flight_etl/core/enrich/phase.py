@@ -16,6 +16,7 @@ from flight_etl.core.enrich.hops import hops_of, trend_of
 from flight_etl.core.enrich.phase_context import air_labels, ground_labels, heights, tops_of
 from flight_etl.core.enrich.phase_rules import point_heights, point_labels
 from flight_etl.core.enrich.phase_words import (
+    CRUISE,
     GROUND,
     PHASES,
     TAXI,
@@ -48,7 +49,7 @@ _NO_FLAG: Final = 0.9  # whether it is on the ground was concluded from speed an
 _FLAG_OVERRULED: Final = 0.6
 _RATES_DIFFER: Final = 0.85  # reported rate and altitudes disagree, or one is missing
 _ALTITUDE_FILLED: Final = 0.8  # the row has no altitude of its own, or a spike
-_NO_FIELD: Final = 0.9  # low in the air, and no field near to measure the height from
+_NO_FIELD: Final = 0.9  # in the air, and no field near to measure the height from (cruise needs none)
 _POINT_ALONE: Final = 0.6  # nothing but the row itself was looked at
 _SPEED_DOUBTED: Final = 0.8  # the reported speed is missing, or frozen
 _STALE: Final = 0.8  # the row was labelled after its neighbours
@@ -125,7 +126,7 @@ def _confidence(evidence: Evidence, state: npt.NDArray[np.int8], label: Labels, 
         ((flag >= 0) & (flag != state), _FLAG_OVERRULED),
         (~grounded & ~evidence.agreed, _RATES_DIFFER),
         (~grounded & ~evidence.heard, _ALTITUDE_FILLED),
-        (~grounded & np.isnan(height), _NO_FIELD),
+        (~grounded & (label != CRUISE) & np.isnan(height), _NO_FIELD),
         (grounded & (evidence.speed_kt != evidence.reported_kt), _SPEED_DOUBTED),
         (alone, _POINT_ALONE),
     )

@@ -106,12 +106,13 @@ def _without_high_ground(
     """
     runs = runs_of(evidence.flight, state)
     height = evidence.altitude_ft - elevation
-    fast = evidence.speed_kt > FLYING_KT
+    fast = (state == GROUND) & (evidence.speed_kt > FLYING_KT)
     high = (median_of(np.where(fast, height, np.nan), runs) > _TOUCH_HEIGHT_FT) & ~any_of(evidence.speed_kt <= FLYING_KT, runs)
     brief = runs.seconds(evidence.key, evidence.flight) < settings.min_dwell_s
     brief &= _between(state, AIR, evidence, runs) & ~any_of(evidence.speed_kt <= settings.taxi_speed_kt, runs)
-    above = median_of(height, runs)
-    passing = np.isnan(above) & (np.abs(median_of(evidence.rate_fpm, runs)) > _PASSING_FPM)
+    doubted = (brief & (state[runs.first] == GROUND))[runs.number]
+    above = median_of(np.where(doubted, height, np.nan), runs)
+    passing = np.isnan(above) & (np.abs(median_of(np.where(doubted, evidence.rate_fpm, np.nan), runs)) > _PASSING_FPM)
     flipped = high | (brief & ((above > _TOUCH_HEIGHT_FT) | passing))
     return np.where((state == GROUND) & flipped[runs.number], np.int8(AIR), state)
 

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flight_etl.errors import NotFound
+from flight_etl.resilience.deadletter import BlobDeadLetters, DeadLetter, FolderBlobs, Replay, ReplayLimits, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> BlobDeadLetters:
+    return BlobDeadLetters(FolderBlobs(tmp_path / "letters"))
+
+
+def _filled(letters: BlobDeadLetters, count: int) -> None:
+    for number in range(count):
+        letters.send(DeadLetter(id=f"{number:03d}", bucket="in", key=f"k{number}", last_failed_ms=number))
+
+
+def _replay(letters: BlobDeadLetters, work: Callable[[DeadLetter], object], limits: ReplayLimits) -> Replay:
+    return replay(letters, work, limits, classify=lambda _: "permanent", now_ms=lambda: 99)
+
+
+def test_a_letter_comes_back_as_it_was_sent(letters: BlobDeadLetters) -> None:
+    letter = DeadLetter(bucket="b", key="ä/ö +1.json", etag='"e"', message="no 'ICAO'\n", attempts=2, body='{"x":1}')
+    letters.send(letter)
+    (held,) = letters.receive(10)
+    assert held.letter == letter
+    assert DeadLetter.from_json(letter.to_json()) == letter
+
+
+def test_text_that_is_no_letter_is_kept_as_a_letter_about_itself() -> None:
+    for text in ("", "[]", "nonsense", b"\xff\xfe"):
+        letter = DeadLetter.from_json(text)
+        assert letter.error_class == "unreadable"
+        assert letter.body is not None
+
+
+def test_only_what_succeeded_is_deleted(letters: BlobDeadLetters) -> None:
+    _filled(letters, 5)
+
+    def work(letter: DeadLetter) -> None:
+        if letter.key in ("k1", "k3"):
+            raise ValueError("still broken")
+
+    done = _replay(letters, work, ReplayLimits(max_records=10))
+    assert (done.reprocessed, done.failed, done.parked) == (3, 2, 0)
+    left = {held.letter.key: held.letter for held in letters.list()}
+    assert set(left) == {"k1", "k3"}
+    assert left["k1"].attempts == 2
+    assert (left["k1"].error_class, left["k1"].message, left["k1"].last_failed_ms) == ("ValueError", "still broken", 99)
+
+
+def test_a_letter_is_parked_after_its_last_attempt_and_received_no_more(letters: BlobDeadLetters) -> None:
+    _filled(letters, 1)
+
+    def work(_: DeadLetter) -> None:
+        raise ValueError("never")
+
+    limits = ReplayLimits(max_records=10, max_attempts=3)
+    assert _replay(letters, work, limits).parked == 0
+    assert _replay(letters, work, limits).parked == 1
+    assert letters.receive(10) == []
+    (held,) = letters.list()
+    assert held.parked
+    assert held.letter.attempts == 3
+    letters.delete(held)
+    assert list(letters.list()) == []
+
+
+def test_each_letter_is_tried_once_in_a_replay_and_new_ones_first(letters: BlobDeadLetters) -> None:
+    _filled(letters, 3)
+    seen: list[str | None] = []
+
+    def work(letter: DeadLetter) -> None:
+        seen.append(letter.key)
+        raise ValueError("no")
+
+    _replay(letters, work, ReplayLimits(max_records=2))
+    assert seen == ["k0", "k1"]
+    _replay(letters, work, ReplayLimits(max_records=1))
+    assert seen[2:] == ["k2"]
+
+
+def test_no_letter_is_begun_close_to_the_deadline(letters: BlobDeadLetters) -> None:
+    _filled(letters, 3)
+    left = iter((100.0, 10.0))
+    limits = ReplayLimits(max_records=10, remaining_s=lambda: next(left), reserve_s=30.0)
+    done = _replay(letters, lambda _: None, limits)
+    assert (done.reprocessed, done.left) == (1, True)
+    assert len(list(letters.list())) == 2
+
+
+def test_a_dry_run_moves_nothing(letters: BlobDeadLetters) -> None:
+    _filled(letters, 4)
+
+    def work(_: DeadLetter) -> None:
+        raise AssertionError("must not run")
+
+    assert _replay(letters, work, ReplayLimits(max_records=3, dry_run=True)).reprocessed == 3
+    assert len(list(letters.list())) == 4
+
+
+def test_an_interrupted_replay_keeps_the_letter(letters: BlobDeadLetters) -> None:
+    _filled(letters, 1)
+
+    def work(_: DeadLetter) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _replay(letters, work, ReplayLimits())
+    assert len(list(letters.list())) == 1
+
+
+def test_a_blob_that_is_not_there(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path / "none")
+    assert blobs.list("") == []
+    blobs.delete("pending/x.json")
+    with pytest.raises(NotFound, match=r"pending/x\.json"):
+        blobs.get("pending/x.json")
