@@ -12,7 +12,7 @@ QUESTIONS = (
         """
         select callsign, min(timestamp) as first_seen, any_value(origin_airport) as origin,
                any_value(destination_airport) as destination, round(max(cumulative_distance_km)) as km,
-               round(max(altitude_ft)) as top_ft, count(*) as rows
+               round(median(altitude_ft) filter (flight_phase = 'cruise')) as cruise_ft, count(*) as rows
         from read_parquet('{0}/*.parquet') group by flight_id, callsign order by km desc limit 8
         """,
     ),

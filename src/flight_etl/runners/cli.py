@@ -144,13 +144,13 @@ _COMMON: Final = (
 @click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="flight-etl")
 def cli() -> None:
-    r"""Turn flight-surveillance JSON into clean, enriched, analysis-ready Parquet.
+    """Turn flight-surveillance JSON into clean, enriched, analysis-ready Parquet.
 
     Inputs are files, folders (searched to any depth) and globs; the layout is recognised by content, and .gz and .zst too.
 
     \b
     Exit codes: 0 all done, dropped records included; 1 some inputs failed; 2 usage or settings; 130 interrupted.
-    """
+    """  # noqa: D301 - click wants the character itself
 
 
 @cli.command()
@@ -158,7 +158,7 @@ def cli() -> None:
 @click.option("--output", "-o", required=True, metavar="DIR", help="Folder for the data set.")
 @_options(*_COMMON[:7], "partition-by", "dedupe", "tolerance-s", "phase-method", *_COMMON[7:])
 def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
-    r"""Go the whole way: decode, clean, cut into flights, enrich, and write one data set.
+    """Go the whole way: decode, clean, cut into flights, enrich, and write one data set.
 
     All INPUTS are one data set: tracks cross files.
 
@@ -167,7 +167,7 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
       flight-etl run recordings/ --output flights
       flight-etl run 'states_*.json.gz' -o flights --partition-by date --compression zstd
       flight-etl run traffic.json.gz -o flights --units aviation --bbox 1.5,48,3.5,49.5
-    """
+    """  # noqa: D301 - click wants the character itself
     settings = _settings(options)
     from flight_etl.runners import local
 
@@ -182,12 +182,12 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
 @click.argument("output", metavar="OUTPUT.parquet")
 @_options(*_COMMON)
 def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None:  # noqa: A002
-    r"""Decode and clean INPUT into one Parquet file, rows in input order, without any work on tracks.
+    """Decode and clean INPUT into one Parquet file, rows in input order, without any work on tracks.
 
     \b
     Example:
       flight-etl convert aircraft.json aircraft.parquet
-    """
+    """  # noqa: D301 - click wants the character itself
     settings = _settings(options)
     from flight_etl.runners import local
 
@@ -202,12 +202,12 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
 @click.option("--rows", type=click.IntRange(0, 1_000), default=10, show_default=True, help="Rows to show.")
 @_options("layout", "units", "set", "config", "json")
 def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
-    r"""Tell layout, columns, counts, time span and first rows of FILE; write nothing.
+    """Tell layout, columns, counts, time span and first rows of FILE; write nothing.
 
     \b
     Example:
       flight-etl inspect trace_full_4d208a.json
-    """
+    """  # noqa: D301 - click wants the character itself
     settings = _settings(options)
     from flight_etl.runners import local, show
 
@@ -228,17 +228,18 @@ def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--output", "-o", required=True, type=click.Path(dir_okay=False), help="File; .gz and .zst compress it.")
 def generate(n: int, layout: str, complexity: Any, seed: int, output: str) -> None:
-    r"""Write N records of plausible flights, in any layout and in constant memory.
+    """Write N records of plausible flights, in any layout and in constant memory.
 
     \b
     Example:
       flight-etl generate 100000 --layout readsb --complexity complex -o sample.json.gz
-    """
+    """  # noqa: D301 - click wants the character itself
     from flight_etl.bench.generate import write
 
     target = Path(output)
     part = target.with_name(f".part-{target.name}")  # the ending says how to write it
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
         size = write(part, n, layout=layout, complexity=complexity, seed=seed)
         part.replace(target)
     except OSError as error:
@@ -251,12 +252,12 @@ def generate(n: int, layout: str, complexity: Any, seed: int, output: str) -> No
 @cli.command()
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
-    r"""Print the script that completes commands and options in your SHELL.
+    """Print the script that completes commands and options in your SHELL.
 
     \b
     Example:
       flight-etl completion bash >> ~/.bashrc
-    """
+    """  # noqa: D301 - click wants the character itself
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
