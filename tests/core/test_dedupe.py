@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -11,9 +11,11 @@ from tracks import column, in_blocks, row, rows_table
 
 from flight_etl.core.dedupe import dedupe
 from flight_etl.core.order import sort_rows
-from flight_etl.outcome import Outcome
 from flight_etl.schema import DROPPED_SCHEMA
 from flight_etl.settings import DedupeSettings, SegmentSettings
+
+if TYPE_CHECKING:
+    from flight_etl.outcome import Outcome
 
 
 def deduped(*rows: dict[str, Any], **settings: Any) -> Outcome:

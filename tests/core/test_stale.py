@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tracks import column, in_blocks, row
 
 from flight_etl.core.dedupe import mark_stale
-from flight_etl.outcome import Outcome
 from flight_etl.settings import SegmentSettings, StaleSettings
+
+if TYPE_CHECKING:
+    from flight_etl.outcome import Outcome
 
 HERE = {"latitude": 48.0, "longitude": 2.0}
 THERE = {"latitude": 48.1, "longitude": 2.0}
@@ -53,10 +55,16 @@ def test_where_one_position_time_is_unknown_positions_decide(before: dict[str, A
     assert stale(row(0, kt=250, **HERE, **before), row(1, kt=250, **THERE, **after)) == [False, False]
 
 
-@pytest.mark.parametrize("kt", [0.0, 4.9, None])
+@pytest.mark.parametrize(("kt", "expected"), [(0.0, False), (4.9, False), (5.1, True), (None, True)])
 @pytest.mark.parametrize("on_ground", [True, False, None])
-def test_without_position_time_a_slow_or_unknown_speed_is_not_stale(kt: float | None, on_ground: bool | None) -> None:  # noqa: FBT001
-    assert stale(*[row(s, kt=kt, on_ground=on_ground, **HERE) for s in range(3)]) == [False] * 3
+def test_without_position_time_only_a_slow_speed_keeps_a_repeat_from_being_stale(
+    kt: float | None,
+    on_ground: bool | None,  # noqa: FBT001
+    *,
+    expected: bool,
+) -> None:
+    """What sends no speed either says nothing new."""
+    assert stale(*[row(s, kt=kt, on_ground=on_ground, **HERE) for s in range(3)]) == [False, expected, expected]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 START_MS = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
 START = "20231114T221320Z"
-_SHORT = {"icao24": "4b1901", "address_type": "icao", "_input": 0, "s": 0.0}
+_SHORT = {"icao24": "4b1901", "address_type": "icao", "_input": 0}
 
 
 def row(s: float = 0.0, *, kt: float | None = None, **values: Any) -> dict[str, Any]:
@@ -27,13 +27,14 @@ def row(s: float = 0.0, *, kt: float | None = None, **values: Any) -> dict[str, 
         values["velocity"] = kt * METRES_PER_SECOND_PER_KNOT
     if "heard" in values:
         values["position_time"] = START_MS + round(values.pop("heard") * 1000)
-    return _SHORT | {"timestamp": START_MS + round(s * 1000)} | values
+    return _SHORT | {"timestamp": START_MS + round(s * 1000), "s": s} | values
 
 
 def rows_table(*rows: dict[str, Any]) -> pa.Table:
     """NORMAL table of such rows with provenance, in the order given."""
     schema = {c.name: c.type for c in NORMAL} | {"_input": pa.int32(), "_record": pa.int64(), "_offset": pa.int64()}
-    numbered = [{"_record": at, "_offset": 100 * at} | given for at, given in enumerate(rows)]
+    numbered = [{"_record": at} | given for at, given in enumerate(rows)]
+    numbered = [{"_offset": 100 * given["_record"]} | given for given in numbered]
     unknown = {name for given in numbered for name in given} - set(schema) - {"s"}
     assert not unknown, unknown
     return pa.table({name: _column([given.get(name) for given in numbered], type_) for name, type_ in schema.items()})

@@ -13,7 +13,7 @@ from flight_etl.core.order import block_numbers, timestamps_ms
 from flight_etl.core.track import floats, one_array, put, tristate
 from flight_etl.core.words import SOURCES
 from flight_etl.outcome import Outcome, Reason
-from flight_etl.schema import INPUT, NORMAL, RECORD, empty_dropped
+from flight_etl.schema import INPUT, NORMAL, PROVENANCE, RECORD, empty_dropped
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def dedupe(table: pa.Table, settings: DedupeSettings) -> Outcome:
     winner = chosen[group[out]]
     reason = pc.if_else(pa.array(times[out] == times[winner]), str(Reason.DUPLICATE), str(Reason.NEAR_DUPLICATE))
     detail = pc.binary_join_element_wise("record ", _places(table, winner, out), " is kept", "")
-    return Outcome(table.filter(pa.array(~dropped)), drop_rows(table.filter(pa.array(dropped)), reason, detail))
+    told = table.select([name for name in (*PROVENANCE, "icao24", "timestamp") if name in table.column_names])
+    return Outcome(table.filter(pa.array(~dropped)), drop_rows(told.take(pa.array(out)), reason, detail))
 
 
 def _places(table: pa.Table, winner: Ints, out: Ints) -> pa.Array:
@@ -72,8 +73,15 @@ def _group_starts(table: pa.Table, times: Ints, settings: DedupeSettings) -> Boo
     begin = times[first][blocks - blocks[0]]
     span = int((times - begin).max()) + tolerance + 1
     key = (blocks - blocks[0]) * span + (times - begin)
-    following = np.searchsorted(key, key + tolerance, "right")
-    return _reached(first, np.append(following, len(key)))
+    starts[1:] = np.diff(key) > tolerance
+    # So far a start is a row that is far from the one before. Where such a chain of near rows is longer than a stretch, it
+    # holds more starts: mostly few rows.
+    chain = np.flatnonzero(starts)
+    length = np.diff(np.append(chain, len(key)))
+    rows = np.flatnonzero(np.repeat(key[chain + length - 1] - key[chain] > tolerance, length))
+    following = np.searchsorted(key[rows], key[rows] + tolerance, "right")
+    starts[rows] = _reached(np.flatnonzero(starts[rows]), np.append(following, len(rows)))
+    return starts
 
 
 def _reached(first: Ints, following: Ints) -> Bools:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 
 from flight_etl.core.order import timestamps_ms
-from flight_etl.core.track import floats, floats_column, next_true, one_array, previous_true, put, tristate, words_column
+from flight_etl.core.track import floats, floats_column, one_array, put, run_starts, tristate, words_column
 from flight_etl.errors import SettingsError
 from flight_etl.outcome import Outcome
 from flight_etl.schema import NORMAL, empty_dropped
@@ -16,6 +15,8 @@ from flight_etl.units import DEGREES_PER_TURN, MS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
     from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import FillMethod, ImputeSettings
@@ -58,12 +59,11 @@ def impute(table: pa.Table, settings: ImputeSettings) -> Outcome:
             continue
         earlier = filled >> places[name] & 1 == 1
         fill = frame.words if name in WORDS else frame.numbers
-        column, where = fill(table, name, method, earlier)
-        number = int(np.count_nonzero(where))
-        if number:
+        column, rows = fill(table, name, method, earlier)
+        if len(rows):
             table = put(table, name, column)
-            filled |= where.astype(np.int64) << places[name]
-            counts[f"imputed.{name}"] = counts.get(f"imputed.{name}", 0) + number
+            filled[rows] |= 1 << places[name]
+            counts[f"imputed.{name}"] = counts.get(f"imputed.{name}", 0) + len(rows)
     return Outcome(put(table, "imputed", _names(filled)), empty_dropped(), counts)
 
 
@@ -81,25 +81,26 @@ class _Frame:
 
     def __init__(self, table: pa.Table, settings: ImputeSettings) -> None:
         self.flight: Ints = one_array(table["flight_id"]).indices.to_numpy().astype(np.int64)
+        self.flights = int(self.flight.max(initial=-1)) + 1
         self.time_ms = timestamps_ms(table["timestamp"])
         self.fresh: Bools = tristate(table["is_stale"]) != 1
         self.surface: Bools = tristate(table["on_ground"]) == 1
         self.gap_ms = settings.max_gap_s * MS_PER_SECOND
 
-    def numbers(self, table: pa.Table, name: str, method: FillMethod, earlier: Bools) -> tuple[pa.Array, Bools]:
-        """Column with its holes filled, and where they were; `earlier` says which another method has filled."""
+    def numbers(self, table: pa.Table, name: str, method: FillMethod, earlier: Bools) -> tuple[pa.Array, Ints]:
+        """Column with its holes filled, and the rows at which they were; `earlier` says which another method has filled."""
         values = floats(table[name])
-        holes = np.isnan(values)
-        if name in _NOT_ON_GROUND:
-            holes &= ~self.surface
-        known = ~np.isnan(values) & self.fresh & ~earlier
-        before, after = previous_true(known, self.flight), next_true(known, self.flight)
-        since = np.where(before >= 0, self.time_ms - self.time_ms[before], np.inf)
-        until = np.where(after >= 0, self.time_ms[after] - self.time_ms, np.inf)
+        unknown = np.isnan(values)
+        holes = np.flatnonzero(unknown & ~self.surface if name in _NOT_ON_GROUND else unknown)
+        if not len(holes):
+            return table[name], holes
+        known = np.flatnonzero(~unknown & self.fresh & ~earlier)
+        before, after = self.neighbours(holes, known)
+        since = np.where(before >= 0, self.time_ms[holes] - self.time_ms[before], np.inf)
+        until = np.where(after >= 0, self.time_ms[after] - self.time_ms[holes], np.inf)
         if method == "interpolate":
             near = since + until <= self.gap_ms
-            with np.errstate(invalid="ignore"):
-                share = np.where(near, since / np.maximum(since + until, 1.0), 0.0)
+            share = np.where(near, since, 0.0) / np.where(near, np.maximum(since + until, 1.0), 1.0)
             step = values[after] - values[before]
             if name == "heading":
                 step = _HALF_TURN - (_HALF_TURN - step) % DEGREES_PER_TURN  # the shorter way round
@@ -112,73 +113,71 @@ class _Frame:
         else:
             near = np.minimum(since, until) <= self.gap_ms
             average = _DIRECTIONS if name == "heading" else _AVERAGES
-            fill = average[method](values, known, self.flight)
-        where = holes & near & ~np.isnan(fill)
-        return floats_column(np.where(where, fill, values)), where
+            fill = average[method](values[known], self.flight[known], self.flights)[self.flight[holes]]
+        good = near & ~np.isnan(fill)
+        result = values.copy()
+        result[holes[good]] = fill[good]
+        return floats_column(result), holes[good]
 
-    def words(self, table: pa.Table, name: str, method: FillMethod, earlier: Bools) -> tuple[pa.Array, Bools]:
+    def words(self, table: pa.Table, name: str, method: FillMethod, earlier: Bools) -> tuple[pa.Array, Ints]:
         """Column of words, likewise."""
         encoded = one_array(table[name])
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        known = (codes >= 0) & ~earlier
-        if method == "forward_fill":
-            source = previous_true(known, self.flight)
-            fill = np.where(source >= 0, codes[source], -1)
-        elif method == "backward_fill":
-            source = next_true(known, self.flight)
-            fill = np.where(source >= 0, codes[source], -1)
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        holes, known = np.flatnonzero(codes < 0), np.flatnonzero((codes >= 0) & ~earlier)
+        if method == "mode":
+            byname = np.argsort(encoded.dictionary.to_numpy(zero_copy_only=False))
+            most = _mode(np.argsort(byname)[codes[known]].astype(np.float64), self.flight[known], self.flights)
+            most = most[self.flight[holes]]
+            good = ~np.isnan(most)
+            fill = byname[most[good].astype(np.int64)]
         else:
-            order = np.argsort(np.argsort(encoded.dictionary.to_numpy(zero_copy_only=False)))
-            ranked = np.where(known, order[codes] if len(order) else -1, np.nan)
-            most = _mode(ranked, known, self.flight)
-            back = np.append(np.argsort(order), -1)
-            fill = back[np.where(np.isnan(most), len(order), most).astype(np.int64)]
-        where = (codes < 0) & (fill >= 0)
-        indices = np.where(where, fill, codes).astype(np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), encoded.dictionary), where
+            source = self.neighbours(holes, known)[0 if method == "forward_fill" else 1]
+            good = source >= 0
+            fill = codes[source[good]]
+        codes[holes[good]] = fill
+        return words_column(codes, encoded.dictionary.to_pylist()), holes[good]
+
+    def neighbours(self, holes: Ints, known: Ints) -> tuple[Ints, Ints]:
+        """Known rows before and after each hole in its flight; -1 where there is none."""
+        place = np.searchsorted(known, holes)
+        padded = np.concatenate(([-1], known, [-1]))
+        before, after = padded[place], padded[place + 1]
+        here = self.flight[holes]
+        same = [np.where((rows >= 0) & (self.flight[rows] == here), rows, -1) for rows in (before, after)]
+        return same[0], same[1]
 
 
-def _ordered(values: Floats, known: Bools, flight: Ints) -> tuple[Ints, Ints, Ints]:
-    """Known rows by flight and value, and where each flight's begin and how many they are."""
-    rows = np.flatnonzero(known)
-    order = rows[np.lexsort((values[rows], flight[rows]))]
-    count = np.bincount(flight[rows], minlength=int(flight.max(initial=-1)) + 1)
-    return order, np.cumsum(count) - count, count
+def _ordered(values: Floats, flight: Ints, flights: int) -> tuple[Ints, Ints, Ints]:
+    """Order by flight and value, and where each flight begins in it and how many values it has."""
+    count = np.bincount(flight, minlength=flights)
+    return np.lexsort((values, flight)), np.cumsum(count) - count, count
 
 
-def _mean(values: Floats, known: Bools, flight: Ints) -> Floats:
-    size = int(flight.max(initial=-1)) + 1
-    total = np.bincount(flight[known], weights=values[known], minlength=size)
-    count = np.bincount(flight[known], minlength=size)
-    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    result: Floats = mean[flight]
-    return result
+def _mean(values: Floats, flight: Ints, flights: int) -> Floats:
+    total, count = np.bincount(flight, weights=values, minlength=flights), np.bincount(flight, minlength=flights)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _median(values: Floats, known: Bools, flight: Ints) -> Floats:
-    order, begin, count = _ordered(values, known, flight)
-    median = np.full(len(count), np.nan)
+def _median(values: Floats, flight: Ints, flights: int) -> Floats:
+    order, begin, count = _ordered(values, flight, flights)
+    median = np.full(flights, np.nan)
     some = count > 0
     low, high = order[(begin + (count - 1) // 2)[some]], order[(begin + count // 2)[some]]
     median[some] = (values[low] + values[high]) / 2.0
-    result: Floats = median[flight]
-    return result
+    return median
 
 
-def _mode(values: Floats, known: Bools, flight: Ints) -> Floats:
-    """Most frequent value of each row's flight, the smallest of several."""
-    order, _, count = _ordered(values, known, flight)
-    mode = np.full(len(count), np.nan)
-    if len(order):
-        first = np.ones(len(order), np.bool_)
-        first[1:] = (values[order][1:] != values[order][:-1]) | (flight[order][1:] != flight[order][:-1])
-        run = np.flatnonzero(first)
-        length = np.diff(np.append(run, len(order)))
-        best = np.lexsort((values[order[run]], -length, flight[order[run]]))
-        leads = best[np.flatnonzero(np.diff(flight[order[run[best]]], prepend=-1))]
-        mode[flight[order[run[leads]]]] = values[order[run[leads]]]
-    result: Floats = mode[flight]
-    return result
+def _mode(values: Floats, flight: Ints, flights: int) -> Floats:
+    """Most frequent value of each flight, the smallest of several."""
+    order, _, _ = _ordered(values, flight, flights)
+    run = np.flatnonzero(run_starts(flight[order], values[order]))
+    length = np.diff(np.append(run, len(order)))
+    of, value = flight[order[run]], values[order[run]]
+    best = np.lexsort((value, -length, of))
+    leads = best[run_starts(of[best])]
+    mode = np.full(flights, np.nan)
+    mode[of[leads]] = value[leads]
+    return mode
 
 
 def _direction(degrees: Floats) -> Floats:
@@ -188,19 +187,19 @@ def _direction(degrees: Floats) -> Floats:
     return result
 
 
-def _mean_direction(values: Floats, known: Bools, flight: Ints) -> Floats:
+def _mean_direction(values: Floats, flight: Ints, flights: int) -> Floats:
     """Direction of the sum of unit vectors (Mardia and Jupp, Directional Statistics, 2000, section 2.2)."""
-    angle = np.radians(np.where(known, values, 0.0))
-    east, north = _mean(np.sin(angle), known, flight), _mean(np.cos(angle), known, flight)
+    angle = np.radians(values)
+    east, north = _mean(np.sin(angle), flight, flights), _mean(np.cos(angle), flight, flights)
     mean = _direction(np.degrees(np.arctan2(east, north)))
     return np.where(np.hypot(east, north) > _NO_DIRECTION, mean, np.nan)
 
 
-def _median_direction(values: Floats, known: Bools, flight: Ints) -> Floats:
-    mean = _mean_direction(values, known, flight)
-    deviation = _HALF_TURN - (_HALF_TURN - (values - mean)) % DEGREES_PER_TURN
-    return _direction(mean + _median(deviation, known & ~np.isnan(mean), flight))
+def _median_direction(values: Floats, flight: Ints, flights: int) -> Floats:
+    mean = _mean_direction(values, flight, flights)
+    deviation = _HALF_TURN - (_HALF_TURN - (values - mean[flight])) % DEGREES_PER_TURN
+    return _direction(mean + _median(deviation, flight, flights))
 
 
-_AVERAGES: Final[dict[str, Callable[[Floats, Bools, Ints], Floats]]] = {"mean": _mean, "median": _median, "mode": _mode}
+_AVERAGES: Final[dict[str, Callable[[Floats, Ints, int], Floats]]] = {"mean": _mean, "median": _median, "mode": _mode}
 _DIRECTIONS: Final = _AVERAGES | {"mean": _mean_direction, "median": _median_direction}

@@ -31,9 +31,7 @@ _NON_ICAO: Final = 1 << 24
 def address_codes(icao24: pa.ChunkedArray | pa.Array) -> Ints:
     """Each address as an integer that sorts like its text: 24 bits, and bit 24 for a leading ~."""
     if isinstance(icao24, pa.ChunkedArray):
-        icao24 = icao24.unify_dictionaries().combine_chunks() if icao24.num_chunks != 1 else icao24.chunk(0)
-    if isinstance(icao24, pa.ChunkedArray):  # combine_chunks of an empty dictionary column
-        icao24 = pa.concat_arrays(icao24.chunks) if icao24.num_chunks else pa.array([], icao24.type)
+        icao24 = pa.concat_arrays(icao24.unify_dictionaries().chunks) if icao24.num_chunks else pa.array([], icao24.type)
     if not pa.types.is_dictionary(icao24.type):
         icao24 = icao24.dictionary_encode()
     words = icao24.dictionary.to_pylist()
@@ -84,7 +82,10 @@ def sort_rows(table: pa.Table) -> pa.Table:
         ranked = key[order]
         rises = ranked[1:] > ranked[:-1]
     _order_ties(table, order, rises)
-    return table.take(pa.array(order))
+    indices = pa.array(order)
+    # A column of nothing but nulls is in any order.
+    columns = [column if column.null_count == len(column) else column.take(indices) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def _rises(codes: Ints, times: Ints) -> Bools:

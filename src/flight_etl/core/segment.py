@@ -82,7 +82,7 @@ class _Rows:
         """Rows at which a new callsign begins a flight.
 
         Between the last row of the old callsign and the first of the new one there must be a row on the surface or after
-        a gap; the last such row begins the flight.
+        a gap; the last such row begins the flight. Where only the old callsign's last row is on the surface, the next does.
         """
         result = np.zeros(len(self.blocks), np.bool_)
         codes = self.callsign.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -94,7 +94,7 @@ class _Rows:
         old, new = old[changed], new[changed]
         splits = np.where(self.surface | self.after_gap, np.arange(len(codes)), -1)
         last = np.maximum.accumulate(splits)[new]
-        result[last[last > old]] = True
+        result[np.where(last > old, last, old + 1)[(last > old) | self.surface[old]]] = True
         return result
 
     def stops(self, calls: Bools) -> Bools:
