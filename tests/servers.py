@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from faults import FaultProxy, fault_proxy
+from flight_etl.store.objects import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CREDENTIALS", "moto"]
+    from faults import FaultProxy
+    from flight_etl.store.objects import Bucket, Call
+
+__all__ = ["CREDENTIALS", "S3", "moto", "s3", "s3_server"]
 
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
 
@@ -25,6 +35,36 @@ print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 server.stop()
 """
+
+
+@dataclass
+class S3:
+    """A fresh bucket behind the proxy `faults`, and the ecosystem's own client to look at it from outside."""
+
+    name: str
+    faults: FaultProxy
+    client: Any
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.name}"
+
+    def bucket(self, call: Call | None = None) -> Bucket:
+        pool = Pool(call) if call else Pool()
+        return pool.open(self.url)[0]
+
+    def put(self, **objects: bytes) -> None:
+        for key, data in objects.items():
+            self.client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def objects(self) -> dict[str, bytes]:
+        """Everything in the bucket."""
+        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return {one["Key"]: self.client.get_object(Bucket=self.name, Key=one["Key"])["Body"].read() for one in found}
+
+    def uploads(self) -> list[str]:
+        """Keys of multipart uploads that are neither completed nor aborted."""
+        return [one["Key"] for one in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])]
 
 
 @contextmanager
@@ -52,3 +92,31 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[tuple[FaultProxy, Any]]:
+    import boto3
+
+    with moto() as url, fault_proxy(url) as proxy:
+        client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name=CREDENTIALS["AWS_REGION"],
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+        yield proxy, client
+        client.close()
+
+
+@pytest.fixture
+def s3(s3_server: tuple[FaultProxy, Any], monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A fresh bucket, named by the environment as users name theirs."""
+    proxy, client = s3_server
+    proxy.forget()
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": proxy.url}.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    return S3(name, proxy, client)

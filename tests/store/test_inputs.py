@@ -18,8 +18,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-    (tmp_path / "data/report.json").write_text("{}")
-    (tmp_path / "data/quarantine.ndjson").write_text("")
+    (tmp_path / "data/_report.json").write_text("{}")
+    (tmp_path / "data/_quarantine.ndjson").write_text("")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "data"
 
@@ -121,15 +121,15 @@ def test_the_output_file_itself_is_refused() -> None:
     assert reasons(expand(["data/b.json"], output="./data/b.json")) == {"data/b.json": InputError}
 
 
-@pytest.mark.parametrize("inputs", [[], [""], ["s3://bucket/key"], ["a.json", "gs://b/c"], ["a\0b"]])
+@pytest.mark.parametrize("inputs", [[], [""], ["ftp://host/key"], ["a.json", "https://host/c"], ["a\0b"], ["s3://"]])
 def test_inputs_that_cannot_be_meant_are_usage_errors(inputs: list[str]) -> None:
     with pytest.raises(SettingsError, match="is not permitted"):
         expand(inputs, output=None)
 
 
-def test_places_that_are_not_local_are_named() -> None:
-    with pytest.raises(SettingsError, match=r"'s3://bucket/key'.*local files only"):
-        expand(["s3://bucket/key"], output=None)
+def test_a_place_of_a_kind_we_do_not_know_is_told_which_kinds_we_do() -> None:
+    with pytest.raises(SettingsError, match=r"'ftp://host/key'.*s3://.*file://"):
+        expand(["ftp://host/key"], output=None)
 
 
 def test_a_name_too_long_for_the_system_fails_as_an_input() -> None:

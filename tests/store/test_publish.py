@@ -24,7 +24,7 @@ from flight_etl.store.publish import publish_file, stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OURS = {"part-00000.parquet", "report.json"}
+OURS = {"part-00000.parquet", "_report.json"}
 
 
 def fill(folder: Path, mark: str, *names: str) -> None:
@@ -32,7 +32,7 @@ def fill(folder: Path, mark: str, *names: str) -> None:
     for name in names or ("part-00000.parquet",):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(mark)
-    (folder / "report.json").write_text(json.dumps(Report(inputs=()).to_json() | {"mark": mark}))
+    (folder / "_report.json").write_text(json.dumps(Report(inputs=()).to_json() | {"mark": mark}))
 
 
 def run(target: Path, mark: str, *names: str, overwrite: bool = False) -> None:
@@ -79,7 +79,7 @@ def test_a_new_output_appears_whole_and_leaves_nothing_beside_it(tmp_path: Path,
         assert staging.directory.stat().st_dev == tmp_path.stat().st_dev
         assert not list(target.glob("[!.]*"))
         staging.publish()
-    assert files(tmp_path) == {"new/deep/out/date=2021-10-07/part-00000.parquet", "new/deep/out/report.json"}
+    assert files(tmp_path) == {"new/deep/out/date=2021-10-07/part-00000.parquet", "new/deep/out/_report.json"}
     if there:
         assert target.stat().st_mode & 0o777 == 0o750
 
@@ -87,7 +87,7 @@ def test_a_new_output_appears_whole_and_leaves_nothing_beside_it(tmp_path: Path,
 @pytest.mark.usefixtures("way")
 def test_overwriting_leaves_only_the_new_set_and_what_is_foreign(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    run(target, "old", "part-00000.parquet", "part-00001.parquet", "date=2021-10-07/part-00000.parquet", "quarantine.ndjson")
+    run(target, "old", "part-00000.parquet", "part-00001.parquet", "date=2021-10-07/part-00000.parquet", "_quarantine.ndjson")
     (target / "notes").mkdir()
     (target / "notes/a.txt").write_text("mine")
     (target / ".keep").write_text("mine")
@@ -131,7 +131,7 @@ def test_a_folder_that_is_not_empty_needs_overwrite(tmp_path: Path) -> None:
     assert files(tmp_path) == {f"out/{name}" for name in OURS}
 
 
-@pytest.mark.parametrize("name", ["part-00000.parquet", "sub/x.parquet", "report.json", "quarantine.ndjson"])
+@pytest.mark.parametrize("name", ["part-00000.parquet", "sub/x.parquet", "_report.json", "_quarantine.ndjson"])
 def test_files_with_our_names_that_are_not_ours_are_never_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / "out" / name).parent.mkdir(parents=True)
     (tmp_path / "out" / name).write_text('{"read": 1}')
@@ -189,7 +189,7 @@ def test_stale_scratch_is_cleaned_up(tmp_path: Path) -> None:
     (tmp_path / ".out.flight-etl-lock").write_text("")
     (tmp_path / ".other.flight-etl-1-abc").write_text("of another output")
     run(tmp_path / "out", "new")
-    assert files(tmp_path) == {"out/part-00000.parquet", "out/report.json", ".other.flight-etl-1-abc"}
+    assert files(tmp_path) == {"out/part-00000.parquet", "out/_report.json", ".other.flight-etl-1-abc"}
 
 
 def test_the_working_directory_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +238,7 @@ def test_a_publication_that_was_stopped_is_finished_or_forgotten(
         elif stop == "after the journal":
             patch.setattr(publish, "_roll_forward", stopping(publish._roll_forward, lambda *_: True))
         elif stop == "after the first file":
-            patch.setattr(Path, "replace", stopping(Path.replace, lambda _, to: to.name == "report.json"))
+            patch.setattr(Path, "replace", stopping(Path.replace, lambda _, to: to.name == "_report.json"))
         else:
             patch.setattr(Path, "unlink", stopping(Path.unlink, lambda path, **_: path.name == "part-00001.parquet"))
         patch.setattr(publish, "remove", lambda _: None)
@@ -333,7 +333,7 @@ def test_a_killed_publication_leaves_the_old_set_or_the_new(tmp_path: Path, how:
             with pytest.raises(SettingsError, match="not empty"), stage(target, overwrite=False):
                 pass
         (mark,) = marks(target)
-        assert json.loads((target / "report.json").read_text())["mark"] == mark
+        assert json.loads((target / "_report.json").read_text())["mark"] == mark
         assert len(list(target.glob("part-*.parquet"))) == 1 + int(mark) % 5
         assert (target / "mine.txt").read_text() == "mine"
     run(target, "last", overwrite=True)

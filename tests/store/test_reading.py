@@ -7,7 +7,7 @@ import gzip
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
@@ -175,10 +175,7 @@ def test_a_file_that_goes_away_is_not_found_when_read(tmp_path: Path) -> None:
 class Failing:
     """A file whose disk breaks."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None: ...
 
     def read(self, _: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")

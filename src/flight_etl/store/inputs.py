@@ -1,10 +1,9 @@
-"""From what the user names to the files to read: files, folders to any depth, globs."""
+"""From what the user names to what is read: files, folders to any depth, globs, and the same in object stores."""
 
 from __future__ import annotations
 
 import glob
 import os
-import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -12,43 +11,50 @@ from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import FlightEtlError, InputError, NotFound, Place, SettingsError
 from flight_etl.store.failures import store_failure
+from flight_etl.store.places import ObjectUrl, inside, is_url, local_path
 from flight_etl.store.reading import LocalSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from flight_etl.store.objects import Pool
+    from flight_etl.store.reading import Source
 
 __all__ = ["Expansion", "expand"]
 
-OWN_FILES: Final = ("*.parquet", "report.json", "*.report.json", "quarantine.ndjson", "*.quarantine.ndjson", "*.part")
+OWN_FILES: Final = ("*.parquet", "_report.json", "*.report.json", "_quarantine.ndjson", "*.quarantine.ndjson", "*.part")
 """What this package writes, and so does not read when it comes upon it in a folder or by a glob."""
-
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
     """The files to read, in order; what cannot be read, by name with the reason; and what was left out, for the report."""
 
-    sources: tuple[LocalSource, ...]
+    sources: tuple[Source, ...]
     failed: tuple[tuple[str, FlightEtlError], ...]
     notes: tuple[str, ...]
 
 
-def expand(inputs: Sequence[str], *, output: str | None) -> Expansion:
-    """Find the files that `inputs` name.
+def expand(inputs: Sequence[str], *, output: str | None, pool: Pool | None = None) -> Expansion:
+    """Find the files and, through `pool`, the objects that `inputs` name.
 
     They come in the order given, those of a folder or glob sorted by path; a file reached twice, by whatever links, is read
     once. Left out of folders and globs are hidden files, files inside `output` and `OWN_FILES`. What is missing, unreadable,
     empty of files, or named explicitly although it lies inside `output` is in `failed`. Raises SettingsError when nothing is
-    named, or a place is no local one.
+    named, or a place is neither local nor in an object store.
     """
     if not inputs:
         raise SettingsError("input=[] is not permitted: name at least one file, folder or glob")
-    search = _Search(None if output is None or _SCHEME.match(output) else Path(os.path.realpath(output)))
+    search = _Search(output if output is None or is_url(output) else os.path.realpath(local_path(output)), pool)
     for name in inputs:
         _check(name)
         try:
-            search.add(name)
+            if is_url(name):
+                search.add_objects(ObjectUrl.parse(name))
+            else:
+                search.add(local_path(name))
+        except SettingsError:
+            raise
         except FlightEtlError as error:
             search.failed.append((name, error))
     return Expansion(tuple(search.sources), tuple(search.failed), tuple(search.notes))
@@ -57,39 +63,58 @@ def expand(inputs: Sequence[str], *, output: str | None) -> Expansion:
 def _check(name: str) -> None:
     if not name or "\0" in name:
         raise SettingsError(f"input={name!r} is not permitted: name a file, folder or glob")
-    if _SCHEME.match(name):
-        raise SettingsError(
-            f"input={name!r} is not permitted: this command reads local files only; copy the objects to a folder and name that"
-        )
 
 
 @dataclass(slots=True)
 class _Search:
     """What was found so far."""
 
-    output: Path | None
-    sources: list[LocalSource] = field(default_factory=list)
+    output: str | None  # real path, or URL
+    pool: Pool | None
+    sources: list[Source] = field(default_factory=list)
     failed: list[tuple[str, FlightEtlError]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _seen: dict[tuple[int, int], str] = field(default_factory=dict)  # (device, inode) -> name
+    _seen: dict[object, str] = field(default_factory=dict)  # identity of a source -> its name
 
     def add(self, name: str) -> None:
         """Add what one argument names; a name that exists is never taken for a pattern."""
         if _is_folder(name):
             self._add_many(name, self._walk(name, set()), "has no file to read in it, at any depth")
         elif os.path.lexists(name) or not glob.has_magic(name):
-            if self._in_output(name):
-                raise InputError(
-                    f"is the output {self.output} or lies inside it; name another --output or leave this input out",
-                    place=Place(name),
-                )
-            self._add_file(name)
+            self._add_one(name, LocalSource)
         else:
             hits = glob.glob(name, recursive=True)  # noqa: PTH207 - patterns may be absolute, which Path.glob refuses
             files = [file for hit in hits for file in (self._walk(hit, set()) if _is_folder(hit) else [hit])]
             self._add_many(name, files, "matches no file to read; check the pattern, and quote it so that the shell leaves it be")
 
-    def _add_many(self, name: str, found: Iterator[str] | list[str], nothing: str) -> None:
+    def add_objects(self, url: ObjectUrl) -> None:
+        """Add what one URL names."""
+        from flight_etl.store.object_inputs import named
+        from flight_etl.store.object_source import ObjectSource
+        from flight_etl.store.objects import Pool
+
+        self.pool = self.pool or Pool()
+        bucket = self.pool.bucket(url)
+        objects, exact = named(bucket, url.key)
+        infos = {str(info.url): info for info in objects}
+
+        def source(name: str) -> Source:
+            return ObjectSource(bucket, infos[name])
+
+        if exact:
+            self._add_one(str(url), source)
+        else:
+            self._add_many(str(url), infos, "names no object to read, neither itself nor as a prefix or pattern", source)
+
+    def _add_one(self, name: str, source: Callable[[str], Source]) -> None:
+        if self._in_output(name):
+            raise InputError(
+                f"is the output {self.output} or lies inside it; name another --output or leave this input out",
+                place=Place(name),
+            )
+        self._add_file(name, source)
+
+    def _add_many(self, name: str, found: Iterable[str], nothing: str, source: Callable[[str], Source] = LocalSource) -> None:
         before = len(self.failed)
         files = sorted(set(found))
         inside = [file for file in files if self._in_output(file)]
@@ -103,14 +128,14 @@ class _Search:
             if file in left_out:
                 continue
             try:
-                self._add_file(file)
+                self._add_file(file, source)
             except FlightEtlError as error:
                 self.failed.append((file, error))
         if len(left_out) == len(files) and len(self.failed) == before:
             raise NotFound(nothing, place=Place(name))
 
-    def _add_file(self, name: str) -> None:
-        source = LocalSource(name)
+    def _add_file(self, name: str, make: Callable[[str], Source]) -> None:
+        source = make(name)
         if first := self._seen.get(source.identity):
             self.notes.append(f"{name}: the same file as {first}, read once")
             return
@@ -137,10 +162,9 @@ class _Search:
                 yield str(path)
 
     def _in_output(self, name: str) -> bool:
-        if self.output is None:
+        if self.output is None or is_url(self.output) != is_url(name):
             return False
-        real = Path(os.path.realpath(name))
-        return real == self.output or self.output in real.parents
+        return inside(name if is_url(name) else os.path.realpath(name), self.output)
 
 
 def _is_folder(path: str | Path) -> bool:

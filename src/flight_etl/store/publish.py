@@ -8,7 +8,7 @@ system or platform lacks the call), the run writes into a hidden folder inside t
 from the moment it is there, the new set counts, and whoever opens the target next moves the files that a crash left behind.
 In this case a reader that lists the target within the milliseconds of moving can see new files beside old ones.
 
-Files that are not ours survive. Ours are those with our names (`_OURS`) in a folder whose `report.json` is a report of ours.
+Files that are not ours survive. Ours are those with our names (`OURS`) in a folder whose `_report.json` is a report of ours.
 Where such a name, or any `*.parquet`, stands without one, it is not ours to replace and the run refuses.
 """
 
@@ -31,10 +31,10 @@ from flight_etl.store.folders import exchange, files_below, locked, remove, sync
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FileStaging", "Staging", "publish_file", "stage"]
+__all__ = ["OURS", "REPORT", "FileStaging", "Staging", "is_report", "publish_file", "stage"]
 
-REPORT: Final = "report.json"
-_OURS: Final = re.compile(r"(date=\d{4,}-\d\d-\d\d/)?part-\d{5,}\.parquet|report\.json|quarantine\.ndjson")
+REPORT: Final = "_report.json"
+OURS: Final = re.compile(r"(date=\d{4,}-\d\d-\d\d/)?part-\d{5,}\.parquet|_report\.json|_quarantine\.ndjson")
 _REPORT_KEYS: Final = {"read", "written", "dropped", "inputs", "outputs", "version"}
 _MARK: Final = ".flight-etl-"
 _JOURNAL: Final = f"{_MARK}journal.json"
@@ -145,23 +145,31 @@ def _foreign(target: Path) -> list[str]:
     ours = _is_report(target / REPORT)
     foreign = []
     for name in files_below(target, skip=_MARK):
-        if ours and _OURS.fullmatch(name):
+        if ours and OURS.fullmatch(name):
             continue
-        if name.endswith(".parquet") or _OURS.fullmatch(name):
+        if name.endswith(".parquet") or OURS.fullmatch(name):
             raise SettingsError(
-                f"output={str(target)!r} is not permitted: {name} in it was not written by flight-etl (no report.json says so), "
+                f"output={str(target)!r} is not permitted: {name} in it was not written by flight-etl (no _report.json says so), "
                 "and would be replaced or mixed up with the new files; move it away, or name another folder"
             )
         foreign.append(name)
     return foreign
 
 
-def _is_report(path: Path) -> bool:
+def is_report(data: bytes) -> bool:
+    """Whether these are the bytes of a report of ours."""
     try:
-        found: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found: Any = json.loads(data)
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.keys() >= _REPORT_KEYS
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        return is_report(path.read_bytes())
+    except OSError:
+        return False
 
 
 def _carry(source: Path, target: Path) -> None:

@@ -10,8 +10,9 @@ import io
 import os
 import stat
 import zlib
+from contextlib import closing
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import zstandard
 from isal import igzip_lib
@@ -22,7 +23,7 @@ from flight_etl.store.failures import store_errors, store_failure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BLOCK_BYTES", "MAX_RATIO", "BytesSource", "LocalSource"]
+__all__ = ["BLOCK_BYTES", "MAX_RATIO", "BytesSource", "LocalSource", "Source", "StoredFile"]
 
 BLOCK_BYTES: Final = 1 << 20  # B, of decompressed data at a time
 MAX_RATIO: Final = 1_000
@@ -41,12 +42,26 @@ _ZSTD_MAX_BLOCK: Final = 1 << 17  # B, of decompressed data (RFC 8878, 3.1.1.2)
 _ZSTD_MAX_WINDOW: Final = 1 << 27  # B; what `zstd -d` permits by default, and `zstd --ultra -22` needs
 
 
-class _Source:
+class StoredFile(Protocol):
+    """What reading needs of a file, wherever it is."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return the next bytes, at most `count`; none only at the end."""
+
+    def seek(self, position: int, /) -> int:
+        """Go to a position counted from the beginning, and return it."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Source:
     """An input: its name, its size as stored, and its decompressed bytes."""
 
     def __init__(self, name: str, size_bytes: int) -> None:
         self.name = name
         self.size_bytes = size_bytes  # B, as stored
+        self.identity: object = name  # the same for every name that leads to the same bytes
         self._stored: _Stored | None = None
 
     @property
@@ -60,7 +75,7 @@ class _Source:
         What can be decompressed is given before InputError says that the data are cut short, corrupt or a bomb. Raises
         NotFound, Denied, Unavailable or StoreError when the file cannot be read.
         """
-        with self._file() as file:
+        with closing(self._file()) as file:
             self._stored = stored = _Stored(self.name, file)
             head = stored.peek(4)
             if head[:2] == _GZIP:
@@ -72,11 +87,11 @@ class _Source:
                 blocks = stored.blocks()
             yield from blocks
 
-    def _file(self) -> IO[bytes]:
+    def _file(self) -> StoredFile:
         raise NotImplementedError
 
 
-class LocalSource(_Source):
+class LocalSource(Source):
     """A local file. Raises NotFound, Denied or InputError (not a regular file) at once when it cannot be read."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -84,7 +99,7 @@ class LocalSource(_Source):
         with self._file() as file:
             status = os.fstat(file.fileno())
         super().__init__(self.path, status.st_size)
-        self.identity = (status.st_dev, status.st_ino)  # the same for every path that leads to the file
+        self.identity = (status.st_dev, status.st_ino)
 
     def __repr__(self) -> str:
         return f"LocalSource({self.path!r})"
@@ -97,7 +112,7 @@ class LocalSource(_Source):
             return Path(self.path).open("rb", buffering=0)
 
 
-class BytesSource(_Source):
+class BytesSource(Source):
     """Bytes in memory, compressed or not."""
 
     def __init__(self, name: str, data: bytes) -> None:
@@ -111,7 +126,7 @@ class BytesSource(_Source):
 class _Stored:
     """Reads stored bytes in order, with some of them looked at ahead of time."""
 
-    def __init__(self, name: str, file: IO[bytes]) -> None:
+    def __init__(self, name: str, file: StoredFile) -> None:
         self.name = name
         self._file = file
         self._ahead = b""
