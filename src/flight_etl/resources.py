@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from flight_etl.settings import ResourceSettings
 
-__all__ = ["Budget", "give_back_memory", "peak_rss_mb", "plan", "use_frugal_allocation"]
+__all__ = ["Budget", "give_back_memory", "peak_rss_mb", "plan", "rss_mb", "use_frugal_allocation"]
 
 _MB: Final = 1_000_000
 _MIB: Final = 1 << 20
@@ -94,3 +94,10 @@ def peak_rss_mb() -> float:
     """Peak RSS of this process since its start, MB (10^6 B), as the kernel counted it."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / _MB if sys.platform == "darwin" else peak * 1024 / _MB
+
+
+def rss_mb() -> float:
+    """RSS of this process now, MB (10^6 B)."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss) / _MB

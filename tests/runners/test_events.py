@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flight_etl.runners.events import ObjectRef, is_newer, messages
+from flight_etl.runners.events import ObjectRef, messages
 
 KEY = "in/a b+ü=1%41.json"
 
@@ -131,11 +131,3 @@ def test_no_event_whatever_raises_and_objects_are_always_whole(event: Any) -> No
     for message in found:
         assert all(isinstance(o.key, str) and isinstance(o.bucket, str) and o.key and o.bucket for o in message.objects)
         assert not (message.unreadable and message.objects)
-
-
-def test_sequencers_of_different_length_are_compared_padded_on_the_right() -> None:
-    assert is_newer("0055AED6DCD90281E6", "0055AED6DCD90281E5")
-    assert not is_newer("0055AED6DCD90281E5", "0055AED6DCD90281E5")
-    assert is_newer("00B", "00AFF")
-    assert not is_newer("00A", "00A0")
-    assert is_newer(None, "00A")

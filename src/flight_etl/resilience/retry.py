@@ -74,9 +74,9 @@ class _Decision:
         self._on_resource = on_resource
         self._attempt = 0
 
-    def __call__(self, error: Exception) -> bool | float:
+    def __call__(self, error: BaseException) -> bool | float:
         self._attempt += 1
-        if isinstance(error, CircuitOpen):
+        if isinstance(error, CircuitOpen) or not isinstance(error, Exception):  # stamina asks about interruptions too
             return False
         kind = self._classifier.classify_error(error)
         wait = wait_s(kind, self._attempt, self._config)

@@ -100,14 +100,17 @@ class SqsDeadLetters:
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=held.handle)
 
     def list(self) -> Iterator[Held]:
-        """Show what the queue gives within a few polls; each message is hidden from others for a moment only."""
-        seen: set[str] = set()
-        while True:
-            fresh = [held for held in self._receive(_BATCH, 5) if held.letter.id not in seen]
-            if not fresh:
-                break
-            for held in fresh:
-                seen.add(held.letter.id)
-                yield held
+        """Show what the queue gives within a few polls, and let others see it again at once."""
+        seen: dict[str, Held] = {}
+        try:
+            while True:
+                fresh = {held.letter.id: held for held in self._receive(_BATCH, 30) if held.letter.id not in seen}
+                seen.update(fresh)
+                yield from fresh.values()
+                if not fresh:
+                    break
+        finally:
+            for held in seen.values():
+                self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=held.handle, VisibilityTimeout=0)
         if self._parked is not None:
             yield from (held for held in self._parked.list() if held.parked)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-__all__ = ["Message", "ObjectRef", "is_newer", "messages"]
+__all__ = ["Message", "ObjectRef", "messages"]
 
 _MAX_WRAPPINGS: Final = 4  # SQS(SNS(S3)) are three
 _CREATED: Final = "ObjectCreated:"
@@ -207,15 +207,3 @@ def _keep(ref: ObjectRef, found: _Found) -> None:
 def _shortened(payload: Any, limit: int = 200) -> str:
     text = payload if isinstance(payload, str) else repr(payload)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def is_newer(sequencer: str | None, than: str | None) -> bool:
-    """Whether an event with `sequencer` is later than one with `than`, for the same key.
-
-    Sequencers are hexadecimal and of differing length: the shorter one is padded with zeros on the right, then they are
-    compared as text (S3 user guide, "Event message structure"). Without both, nothing can be said: newer.
-    """
-    if not sequencer or not than:
-        return True
-    width = max(len(sequencer), len(than))
-    return sequencer.upper().ljust(width, "0") > than.upper().ljust(width, "0")

@@ -1,0 +1,155 @@
+"""One object in, its Parquet objects out: what the Lambda handler and the worker do for each event.
+
+Output keys depend on bucket, key and partition alone, and their bytes on the input's content and the settings, so doing the
+same object twice gives the same objects. Each is written by a conditional request: created when absent, replaced only by a
+newer event, so that doubled, late and concurrent events change nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flight_etl.errors import InputError, NotFound, Place, SettingsError
+from flight_etl.runners import local
+from flight_etl.store.inputs import Expansion
+from flight_etl.store.object_newest import Mark, put_if_newer
+from flight_etl.store.object_source import ObjectSource
+from flight_etl.store.places import ObjectUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flight_etl.report import Report
+    from flight_etl.runners.events import ObjectRef
+    from flight_etl.settings import Settings
+    from flight_etl.store.objects import Bucket, ObjectInfo, Pool
+
+__all__ = ["OUTPUT_PREFIX", "Result", "Status", "check_places", "output_key", "process_object"]
+
+OUTPUT_PREFIX: Final = "processed/"  # where outputs go in the bucket of the input, when no other bucket is named
+QUARANTINE_PREFIX: Final = "quarantine/"
+_SUFFIX: Final = ".parquet"
+
+
+class Status(StrEnum):
+    """What became of an object."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"  # the outputs were there already, from the same version
+    SUPERSEDED = "superseded"  # the outputs there are from a newer event
+    EMPTY = "empty"  # zero bytes, or no records in a valid envelope
+    GONE = "gone"  # deleted before its event came
+    REFUSED = "refused"  # an output of ours, or from a bucket that is not to be read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """The account of one object. `report` is None where no record was read."""
+
+    source: str
+    status: Status
+    outputs: tuple[str, ...] = ()
+    report: Report | None = None
+
+
+def check_places(settings: Settings) -> None:
+    """Raise SettingsError where outputs would come back as events: a folder of ours must be told from inputs."""
+    service = settings.service
+    if service.error_bucket is not None and service.error_bucket == service.input_bucket == service.output_bucket:
+        raise SettingsError(
+            f"INPUT_BUCKET, OUTPUT_BUCKET and ERROR_BUCKET are all {service.error_bucket!r}: "
+            "put at least the dead letters elsewhere"
+        )
+
+
+def _is_ours(ref: ObjectRef, settings: Settings) -> bool:
+    """Whether an object is one that we write ourselves, so that reading it would go round in circles."""
+    if ref.key.lower().endswith(_SUFFIX):
+        return True
+    own = (OUTPUT_PREFIX, QUARANTINE_PREFIX, "dead-letters/")
+    written = {settings.service.output_bucket or ref.bucket, settings.service.error_bucket or ref.bucket}
+    return ref.bucket in written and ref.key.startswith(own)
+
+
+def output_key(ref: ObjectRef, name: str) -> str:
+    """Key of the output for data file `name` (as part-00000.parquet, or below date=YYYY-MM-DD/) of an input object."""
+    folder, _, file = name.rpartition("/")
+    number = file.removeprefix("part-").removesuffix(_SUFFIX)
+    part = "" if number.strip("0") == "" else f".{number}"
+    inside = f"{folder}/" if folder else ""
+    return f"{OUTPUT_PREFIX}{inside}{ref.bucket}/{ref.key}{part}{_SUFFIX}"
+
+
+def process_object(
+    ref: ObjectRef,
+    settings: Settings,
+    pool: Pool,
+    *,
+    started: Callable[[str, str], None] = lambda *_: None,
+    scratch: str | None = None,
+) -> Result:
+    """Turn one object into its Parquet objects. Raises InputError for a bad one, and what the stores raise.
+
+    An object that has been overwritten since its event is read in its newest version, unless the event names a version.
+    """
+    target_name = settings.service.output_bucket or ref.bucket
+    source_name = str(ref)
+    expected = settings.service.input_bucket
+    if _is_ours(ref, settings) or (expected is not None and ref.bucket != expected):
+        return Result(source=source_name, status=Status.REFUSED)
+    started(source_name, f"s3://{target_name}/{output_key(ref, 'part-00000.parquet')}")
+    try:
+        source = ObjectSource.find(pool.bucket(ObjectUrl("s3", ref.bucket, "")), ref.key, version=ref.version_id)
+    except NotFound:
+        return Result(source=source_name, status=Status.GONE)
+    target = pool.bucket(ObjectUrl("s3", target_name, ""))
+    if source.size_bytes == 0:
+        return Result(source=source_name, status=Status.EMPTY)
+    mark = _mark(ref, source.info)
+    there = _existing(target, output_key(ref, "part-00000.parquet"))  # with partitions, only writing can tell
+    if there is not None and not mark.is_newer(Mark.of(there.metadata)):
+        same = Mark.of(there.metadata).etag == mark.etag
+        return Result(source=source_name, status=Status.UNCHANGED if same else Status.SUPERSEDED, outputs=(str(there.url),))
+    with tempfile.TemporaryDirectory(prefix="flight-etl-", dir=scratch) as folder:
+        return _produced(ref, source, target, settings, mark, Path(folder))
+
+
+def _produced(ref: ObjectRef, source: ObjectSource, target: Bucket, settings: Settings, mark: Mark, folder: Path) -> Result:
+    names: list[str] = []
+
+    def place(name: str) -> str:
+        names.append(name)
+        return str(target.url(output_key(ref, name)))
+
+    report = local.produce(Expansion((source,), (), ()), folder, settings, place=place)
+    (one,) = report.inputs
+    if one.error is not None:
+        raise InputError(one.error.removeprefix(f"{source.name}, ").removeprefix(f"{source.name}: "), place=Place(source.name))
+    if not report.read:
+        return Result(source=source.name, status=Status.EMPTY, report=report)
+    data_files = [name for name in names if name.endswith(_SUFFIX)]
+    answers = [put_if_newer(target, output_key(ref, name), (folder / name).read_bytes(), mark) for name in data_files]
+    if (folder / local.QUARANTINE).exists():
+        key = f"{QUARANTINE_PREFIX}{ref.bucket}/{ref.key}.ndjson"
+        put_if_newer(target, key, (folder / local.QUARANTINE).read_bytes(), mark)
+    status = Status.UNCHANGED if set(answers) == {"kept"} else Status.WRITTEN
+    outputs = tuple(str(target.url(output_key(ref, name))) for name in data_files)
+    return Result(source=source.name, status=status, outputs=outputs, report=report)
+
+
+def _mark(ref: ObjectRef, info: ObjectInfo) -> Mark:
+    """Which version of the input the outputs are made from, and how late its event was."""
+    return Mark(
+        sequencer=ref.sequencer, modified_ms=info.modified_ms, version=ref.version_id or info.version, etag=info.etag or ref.etag
+    )
+
+
+def _existing(bucket: Bucket, key: str) -> ObjectInfo | None:
+    try:
+        return bucket.head(key)
+    except NotFound:
+        return None

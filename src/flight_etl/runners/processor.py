@@ -1,0 +1,209 @@
+"""Events worked on, whoever delivers them: every object done, put into the dead-letter queue, or given back."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from flight_etl import resources
+from flight_etl.errors import ErrorType, InputError
+from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig
+from flight_etl.resilience.classify import ErrorClassifier
+from flight_etl.resilience.deadletter import DeadLetterConfig, ReplayLimits, replay
+from flight_etl.resilience.retry import RetryConfig, resilient
+from flight_etl.runners.events import messages
+from flight_etl.runners.letters import letter_for, letters_of, now_ms, object_of
+from flight_etl.runners.objects import Result, Status, check_places, process_object
+from flight_etl.settings_rules import override
+from flight_etl.store.objects import Pool, Timeouts
+from flight_etl.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flight_etl.resilience.deadletter import DeadLetter, DeadLetters, Replay
+    from flight_etl.runners.events import Message, ObjectRef
+    from flight_etl.settings import Settings
+
+__all__ = ["Delivery", "Processor"]
+
+_RESERVE_S: Final = 20.0  # s of the caller's time that must be left when an object is begun
+_PRESSURE: Final = 0.85  # of the memory bound
+_LEAST_CHUNK_ROWS: Final = 1_000
+_GIVEN_BACK: Final = frozenset({ErrorType.TRANSIENT, ErrorType.THROTTLING, ErrorType.RESOURCE, ErrorType.UNKNOWN})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of one event: results by object, letters written, and the messages that must come again."""
+
+    results: list[Result] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)  # message ids, in order
+    undone: list[BaseException] = field(default_factory=list)  # of direct events: neither done nor in the queue
+
+
+class Processor:
+    """Keeps what outlives an event: clients, breakers, statistics. One for each process; not for several threads at once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        telemetry: Telemetry | None = None,
+        classifier: ErrorClassifier | None = None,
+        memory_bound_mb: float | None = None,
+    ) -> None:
+        check_places(settings)
+        self.settings = settings
+        self.telemetry = telemetry or Telemetry()
+        self.classifier = classifier or ErrorClassifier()
+        self.memory_bound_mb = memory_bound_mb
+        self.breaker = CircuitBreaker("s3", CircuitBreakerConfig(), classifier=self.classifier)
+        self.pool = Pool(self._call)
+        self.probes = Pool(timeouts=Timeouts(connect_s=0.5, idle_s=0.5))  # for the health check: asked once, and no breaker
+        self.statistics = {"done": 0, "dead": 0, "given_back": 0}
+        self._remaining_s: Callable[[], float] | None = None
+        self._letters: DeadLetters | None = None
+
+    # -- one request, one object -------------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[[], Any], /) -> Any:
+        """Make one request to a store, again where that may help: the one retry layer."""
+        service = self.settings.service
+        config = RetryConfig(max_attempts=service.max_retries + 1, remaining_s=self._remaining_s)
+        breaker = self.breaker if service.circuit_breaker else None
+        guarded = resilient(config=config, breaker=breaker, use_circuit_breaker=False, classifier=self.classifier)
+        return guarded(function)()
+
+    @property
+    def letters(self) -> DeadLetters:
+        """The dead-letter queue, opened when it is first needed."""
+        if self._letters is None:
+            self._letters = letters_of(self.settings, self.pool)
+        return self._letters
+
+    def process(self, ref: ObjectRef) -> Result:
+        """Do one object; after a failure for want of memory once more, with smaller chunks. Raises what it fails with."""
+        self._watch_memory()
+        try:
+            result = self._process(ref)
+        except MemoryError:
+            self._relieve()
+            result = self._process(ref)
+        except InputError:
+            # The body may have been short, or overwritten while it was read: that is told by reading it once more.
+            result = self._process(ref)
+        if result.report is not None:
+            self.telemetry.converted(result.source, result.report)
+        return result
+
+    def _process(self, ref: ObjectRef) -> Result:
+        scratch = self.settings.resources.spill_dir
+        return process_object(ref, self.settings, self.pool, started=self.telemetry.started, scratch=scratch)
+
+    def _watch_memory(self) -> None:
+        if self.memory_bound_mb is not None and resources.rss_mb() > _PRESSURE * self.memory_bound_mb:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Give memory back, and work in smaller pieces from now on."""
+        gc.collect()
+        resources.give_back_memory()
+        self.telemetry.memory_pressure(resources.rss_mb(), self.memory_bound_mb or 0.0)
+        rows = max(self.settings.decode.chunk_rows // 2, _LEAST_CHUNK_ROWS)
+        self.settings = override(self.settings, "decode", "chunk_rows", rows)
+
+    # -- one event ---------------------------------------------------------------------------------------------------
+
+    def deliver(self, event: Any, *, remaining_s: Callable[[], float] | None = None) -> Delivery:
+        """Work on all objects of an event, within the caller's deadline."""
+        self._remaining_s = remaining_s
+        delivery = Delivery()
+        for message in messages(event):
+            self._message(message, delivery)
+        self.telemetry.finished(len(delivery.results), len(delivery.dead) + len(delivery.again) + len(delivery.undone))
+        return delivery
+
+    def _message(self, message: Message, delivery: Delivery) -> None:
+        delivery.ignored += message.ignored
+        failures: list[BaseException] = []
+        if message.unreadable is not None:
+            self._bury(None, InputError(message.unreadable), message, delivery, failures)
+        for ref in message.objects:
+            if self._is_late():
+                failures.append(TimeoutError(f"{ref}: no time left to begin it"))
+                continue
+            try:
+                result = self.process(ref)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other objects go on
+                self.telemetry.failed(str(ref), error)
+                self._failed(ref, error, message, delivery, failures)
+            else:
+                self.statistics["done"] += 1
+                delivery.results.append(result)
+        if failures and message.message_id is not None:
+            self.statistics["given_back"] += 1
+            delivery.again.append(message.message_id)
+        else:
+            delivery.undone += failures
+
+    def _is_late(self) -> bool:
+        return self._remaining_s is not None and self._remaining_s() < _RESERVE_S
+
+    def _failed(
+        self, ref: ObjectRef, error: Exception, message: Message, delivery: Delivery, failures: list[BaseException]
+    ) -> None:
+        """Bury what will never succeed; what may succeed goes back to its queue, if it has one and tries are left."""
+        kind = self.classifier.classify_error(error)
+        tries = message.attempts <= self.settings.service.max_retries
+        if message.message_id is not None and kind in _GIVEN_BACK and tries:
+            failures.append(error)
+        else:
+            self._bury(ref, error, message, delivery, failures)
+
+    def _bury(
+        self,
+        ref: ObjectRef | None,
+        error: BaseException,
+        message: Message,
+        delivery: Delivery,
+        failures: list[BaseException],
+    ) -> None:
+        """Write a dead letter; where that fails too, the failure stays with the message."""
+        try:
+            letter = letter_for(ref, error, body=message.unreadable if ref is None else None, attempts=message.attempts)
+            self.letters.send(letter)
+        except Exception as again:  # noqa: BLE001 - both ways are closed: the caller must know
+            logger.error("Dead letter for %s could not be written: %s", ref, again)  # noqa: TRY400 - told in one line
+            failures.append(error)
+        else:
+            self.statistics["dead"] += 1
+            delivery.dead.append(letter.id)
+
+    # -- dead letters ------------------------------------------------------------------------------------------------
+
+    def process_dead_letters(
+        self, *, max_records: int, remaining_s: Callable[[], float] | None = None, dry_run: bool = False
+    ) -> Replay:
+        """Do the work of dead letters again."""
+        self._remaining_s = remaining_s
+
+        def work(letter: DeadLetter) -> Status:
+            return self.process(object_of(letter)).status
+
+        limits = ReplayLimits(
+            max_records=max_records,
+            max_attempts=DeadLetterConfig().max_attempts,
+            remaining_s=remaining_s,
+            reserve_s=_RESERVE_S,
+            dry_run=dry_run,
+        )
+        return replay(
+            self.letters, work, limits, classify=lambda error: str(self.classifier.classify_error(error)), now_ms=now_ms
+        )

@@ -1,0 +1,234 @@
+"""A worker that never ends: messages of a queue, or files of a folder, one after another, until it is told to stop.
+
+Killed at any moment and started again, it leaves every input in the output exactly once: a message is deleted, and a file's
+mark is written, only after the output is complete; and doing the same input twice gives the same bytes under the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flight_etl.errors import FlightEtlError, InputError
+from flight_etl.resilience.classify import classify_error
+from flight_etl.resilience.deadletter import BlobDeadLetters, DeadLetter, FolderBlobs
+from flight_etl.runners import local
+from flight_etl.runners.letters import now_ms
+from flight_etl.store.inputs import Expansion, expand
+from flight_etl.store.publish import publish_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flight_etl.runners.processor import Processor
+    from flight_etl.settings import Settings
+
+__all__ = ["FolderWorker", "Stop", "work_queue"]
+
+_POLL_S: Final = 20  # s, the longest long poll of SQS
+_VISIBILITY_S: Final = 120  # s for which a message is hidden, renewed while it is worked on
+_BATCH: Final = 10
+_SETTLE_S: Final = 2.0  # s that a file must be unchanged, since writers take their time
+_SCAN_S: Final = 1.0  # s between two looks at the folder
+_MARKS: Final = ".flight-etl-done"
+_LETTERS: Final = ".flight-etl-dead-letters"
+
+logger = logging.getLogger(__name__)
+
+
+class Stop:
+    """Asked between two inputs; set by a signal, by a test, or when a number of inputs has been done."""
+
+    def __init__(self, after: int | None = None) -> None:
+        self._event = threading.Event()
+        self._left = after
+
+    def set(self) -> None:
+        """Stop after the input that is being worked on."""
+        self._event.set()
+
+    def count(self, number: int = 1) -> None:
+        """Count inputs that were done."""
+        if self._left is not None:
+            self._left -= number
+            if self._left <= 0:
+                self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not beyond the moment of stopping."""
+        self._event.wait(seconds)
+
+
+# -- a queue -----------------------------------------------------------------------------------------------------------
+
+
+def work_queue(processor: Processor, queue_url: str, sqs: Any, stop: Stop, *, poll_s: int = _POLL_S) -> None:
+    """Receive messages, do their objects, and delete each message whose objects are done or dead-lettered."""
+    while not stop:
+        answer = sqs.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=poll_s,
+            VisibilityTimeout=_VISIBILITY_S,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        for message in answer.get("Messages", ()):
+            _work_message(processor, queue_url, sqs, message)
+            stop.count()
+
+
+def _work_message(processor: Processor, queue_url: str, sqs: Any, message: dict[str, Any]) -> None:
+    handle = message["ReceiptHandle"]
+    record = {
+        "eventSource": "aws:sqs",
+        "messageId": message["MessageId"],
+        "receiptHandle": handle,
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+    }
+    with _Hidden(queue_url, sqs, handle):
+        delivery = processor.deliver({"Records": [record]})
+    if delivery.again:
+        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=handle, VisibilityTimeout=_POLL_S)
+    else:
+        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=handle)
+
+
+class _Hidden:
+    """Keeps a message hidden from others while it is worked on."""
+
+    def __init__(self, queue_url: str, sqs: Any, handle: str) -> None:
+        self._queue_url, self._sqs, self._handle = queue_url, sqs, handle
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="visibility", daemon=True)
+
+    def _renew(self) -> None:
+        while not self._done.wait(_VISIBILITY_S / 3):
+            try:
+                self._sqs.change_message_visibility(
+                    QueueUrl=self._queue_url, ReceiptHandle=self._handle, VisibilityTimeout=_VISIBILITY_S
+                )
+            except Exception as error:  # noqa: BLE001 - at worst the message comes twice, which does no harm
+                logger.warning("visibility of a message could not be renewed: %s", error)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+
+# -- a folder ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    name: str  # relative to the folder
+    size: int
+    changed_ns: int
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        return {"name": self.name, "size": self.size, "changed_ns": self.changed_ns}
+
+
+class FolderWorker:
+    """Turns each file of a folder into one Parquet file of the same relative name below the output."""
+
+    def __init__(self, folder: Path, output: Path, settings: Settings, *, settle_s: float = _SETTLE_S) -> None:
+        # One file in, one file out: no partitions, and no second part.
+        whole = replace(settings.output, partition_by=None, rows_per_file=1 << 62)
+        self._folder, self._output, self._settle_s = folder, output, settle_s
+        self._settings = replace(settings, output=whole)
+        self._letters = BlobDeadLetters(FolderBlobs(output / _LETTERS))
+        self._seen: dict[str, tuple[int, int, float]] = {}
+
+    def work(self, stop: Stop, *, told: Callable[[str], None] = lambda _: None) -> None:
+        """Work until stopped."""
+        while not stop:
+            for file in self._ready():
+                told(self._do(file))
+                stop.count()
+                if stop:
+                    return
+            stop.wait(_SCAN_S)
+
+    def _ready(self) -> list[_File]:
+        """Files that are not done, and have not changed for a while."""
+        ready = []
+        for source in expand([str(self._folder)], output=str(self._output)).sources if self._folder.is_dir() else ():
+            path = Path(source.name)
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            file = _File(path, path.relative_to(self._folder).as_posix(), status.st_size, status.st_mtime_ns)
+            size, changed, since = self._seen.get(file.name, (-1, -1, 0.0))
+            if (size, changed) != (file.size, file.changed_ns):
+                since = time.monotonic()
+                self._seen[file.name] = (file.size, file.changed_ns, since)
+            if time.monotonic() - since >= self._settle_s and not self._is_done(file):
+                ready.append(file)
+        return ready
+
+    def _mark_path(self, file: _File) -> Path:
+        return self._output / _MARKS / f"{hashlib.sha256(file.name.encode()).hexdigest()[:32]}.json"
+
+    def _is_done(self, file: _File) -> bool:
+        try:
+            return bool(json.loads(self._mark_path(file).read_bytes()) == file.mark)
+        except (FileNotFoundError, ValueError):
+            return False
+
+    def _do(self, file: _File) -> str:
+        """Do one file, and say what became of it. A file that cannot be done is a dead letter, and done."""
+        target = self._output / f"{file.name}.parquet"
+        try:
+            report = self._produce(file, target)
+            text = f"{file.name}: {report.written:,} rows"
+        except FlightEtlError as error:
+            letter = DeadLetter(
+                id=self._mark_path(file).stem,  # the same file fails into the same letter
+                key=str(file.path),
+                error_type=str(classify_error(error)),
+                error_class=type(error).__name__,
+                message=str(error),
+                place=str(error.place) if error.place else None,
+                first_failed_ms=now_ms(),
+                last_failed_ms=now_ms(),
+            )
+            self._letters.send(letter)
+            text = f"{file.name}: failed: {error}"
+        FolderBlobs(self._output).put(f"{_MARKS}/{self._mark_path(file).name}", json.dumps(file.mark).encode())
+        return text
+
+    def _produce(self, file: _File, target: Path) -> Any:
+        found: Expansion = expand([str(file.path)], output=None)
+        for _, error in found.failed:
+            raise error
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with publish_file(target, overwrite=True) as staging:
+            folder = staging.part.parent / "flight-etl-work"
+            folder.mkdir()
+            report = local.produce(found, folder, self._settings, place=lambda name: name)
+            (one,) = report.inputs
+            if one.error is not None:
+                raise InputError(one.error)
+            (name,) = report.outputs
+            (folder / name).replace(staging.part)
+            if (folder / local.QUARANTINE).exists():
+                (folder / local.QUARANTINE).replace(staging.quarantine)
+            staging.report.write_text(json.dumps(report.to_json()) + "\n", encoding="utf-8")
+            staging.publish()
+        return report
