@@ -46,16 +46,11 @@ class Command(Protocol):
 
 
 @pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting in the environment, and no configuration file in the working directory."""
+def etl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """The command line in this process, in an empty working directory, with no setting in the environment."""
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def etl(capsys: pytest.CaptureFixture[str], clean_environment: None) -> Command:
-    """The command line in this process, in an empty working directory."""
 
     def command(*arguments: object) -> Done:
         before = signal.getsignal(signal.SIGTERM)
@@ -72,17 +67,17 @@ def etl(capsys: pytest.CaptureFixture[str], clean_environment: None) -> Command:
     return command
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command line as a process of its own, with pipes unless `options` say otherwise."""
-    environment = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT} | {"PYTHONPATH": str(SRC)}
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment} | options
-    return subprocess.Popen([sys.executable, "-m", "flight_etl.runners.cli", *map(str, arguments)], **options)
-
-
 @pytest.fixture
-def etl_process() -> Callable[..., subprocess.Popen[bytes]]:
-    """Give `start`."""
-    return start
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start the command line as a process of its own in `tmp_path`, with pipes; `before` runs in it first."""
+    environment = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT} | {"PYTHONPATH": str(SRC)}
+
+    def process(*arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "flight_etl.runners.cli", *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, cwd=tmp_path, preexec_fn=before)  # noqa: PLW1509
+
+    return process
 
 
 @pytest.fixture(scope="session")
@@ -101,11 +96,11 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return recording
 
 
-def listing(folder: Path) -> dict[str, bytes]:
+@pytest.fixture
+def listing() -> Callable[[Path], dict[str, bytes]]:
     """Give everything below a folder, hidden files included, with its content."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
+    def files(folder: Path) -> dict[str, bytes]:
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
-def parquet_bytes(folder: Path) -> dict[str, bytes]:
-    """Give the Parquet files below a folder with their content."""
-    return {name: data for name, data in listing(folder).items() if name.endswith(".parquet")}
+    return files

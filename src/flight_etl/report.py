@@ -40,7 +40,7 @@ class InputReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """The account of a run, printed by `--json` and saved as `report.json` beside the output.
+    """The account of a run, printed by `--json` and saved as `_report.json` beside the output.
 
     `counts` tells how many values the stages set to null, filled or marked, by rule; these do not enter the balance.
     """

@@ -107,6 +107,9 @@ def check(settings: Settings) -> None:
                 "longitudes -180 to 180, latitudes -90 to 90, south below north"
             )
     _check_filter(settings)
+    edges = dataclasses.astuple(settings.speed)
+    if list(edges) != sorted(edges):
+        raise SettingsError(f"speed={settings.speed} is not permitted: each edge at least as high as the one before it")
     from flight_etl.core.impute import check_methods
 
     check_methods(settings.impute)
@@ -119,7 +122,7 @@ def _check_filter(settings: Settings) -> None:
     for address in settings.filter.icao24:
         if not _ADDRESS.fullmatch(address):
             raise SettingsError(
-                f"filter.icao24={address!r} is not permitted: six hexadecimal digits in lower case, after ~ where it is no ICAO one"
+                f"filter.icao24={address!r} is not permitted: six hexadecimal digits in lower case, perhaps after ~"
             )
 
 
@@ -142,7 +145,8 @@ def _range_words(section: str, key: str) -> str:
 
 def _read(hint: Any, value: Any, name: str, permitted: str) -> Any:
     """Value as the type that a field declares."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)  # Literal[...] | None is the former
+    options = typing.get_args(hint) if union else (hint,)
     if type(None) in options and (value is None or (isinstance(value, str) and value.lower() in ("", "none"))):
         return None
     for option in options:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from flight_etl.api import transform
-from flight_etl.outcome import Outcome
 from flight_etl.schema import ENRICHED_ONLY
 from flight_etl.settings import Settings
 from flight_etl.settings_rules import check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from flight_etl.outcome import Outcome
 
 __all__ = ["FlightDataTransformer", "FlightPhase", "SpeedCategory", "TransformationConfig", "TransformationStats"]
 
@@ -145,7 +146,7 @@ class FlightDataTransformer:
 
         Text comes as categories, and a flag with unknown values as objects. Raises as `transform_arrow_table` does.
         """
-        result, stats = self.transform_arrow_table(pa.Table.from_pandas(df, preserve_index=False))
+        result, stats = self.transform_arrow_table(_table(df))
         return _frame(result), stats
 
     def _customised(self, df: Any) -> Any:
@@ -160,13 +161,27 @@ class FlightDataTransformer:
         return changed
 
 
+def _table(df: Any) -> pa.Table:
+    """Arrow table of a frame without its index."""
+    return pa.Table.from_arrays([_column(values) for _, values in df.items()], names=[str(name) for name in df.columns])
+
+
+def _column(values: Any) -> pa.Array:
+    """Arrow array of a pandas column; values of several types, such as numbers and "ground", become text."""
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        known = values.notna()
+        return pa.array([str(value) if there else None for value, there in zip(values, known, strict=True)], pa.string())
+
+
 def _frame(table: pa.Table) -> Any:
     return table.to_pandas()
 
 
 def _arrow(df: Any, schema: pa.Schema) -> pa.Table:
     """Arrow table of a frame; columns that were there before keep type and metadata where their values still fit."""
-    table = pa.Table.from_pandas(df, preserve_index=False).replace_schema_metadata(None)
+    table = _table(df)
     for at, name in enumerate(table.column_names):
         if name in schema.names:
             column = _as(table[name], schema.field(name).type)

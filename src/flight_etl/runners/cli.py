@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from flight_etl._version import __version__
-from flight_etl.errors import FlightEtlError, SettingsError
-from flight_etl.settings import Settings, from_env
-from flight_etl.settings_rules import check, from_mapping, override
+from flight_etl.errors import FlightEtlError
+from flight_etl.runners.options import CONFIG_FILE, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,28 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main"]
 
-CONFIG_FILE: Final = "flight-etl.toml"
 INTERRUPTED: Final = 130
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _LAYOUTS: Final = (
     *("adsbx-v1", "adsbx-v2", "flat", "flat-columns", "fr24"),
     *("opensky", "opensky-history", "opensky-objects", "readsb", "trace"),
 )  # as core/decode/layouts.py has them; a test holds the two together, since importing that takes a while
-
-_GROUPS: Final = {
-    "--layout": ("decode", "layout"),
-    "--chunk-size": ("decode", "chunk_rows"),
-    "--units": ("", "units"),
-    "--compression": ("output", "compression"),
-    "--partition-by": ("output", "partition_by"),
-    "--overwrite": ("output", "overwrite"),
-    "--dedupe": ("dedupe", "strategy"),
-    "--tolerance-s": ("dedupe", "tolerance_s"),
-    "--phase-method": ("phase", "method"),
-    "--workers": ("resources", "workers"),
-    "--memory-limit-mb": ("resources", "memory_limit_mb"),
-    "--spill-dir": ("resources", "spill_dir"),
-}
 
 
 def _options(*names: str) -> Callable[[Command], Command]:
@@ -150,7 +134,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 all done, dropped records included; 1 some inputs failed; 2 usage or settings; 130 interrupted.
-    """  # noqa: D301 - click wants the character itself
+    """
 
 
 @cli.command()
@@ -167,8 +151,8 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
       flight-etl run recordings/ --output flights
       flight-etl run 'states_*.json.gz' -o flights --partition-by date --compression zstd
       flight-etl run traffic.json.gz -o flights --units aviation --bbox 1.5,48,3.5,49.5
-    """  # noqa: D301 - click wants the character itself
-    settings = _settings(options)
+    """
+    settings = settings_of(options)
     from flight_etl.runners import local
 
     with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
@@ -187,8 +171,8 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
     \b
     Example:
       flight-etl convert aircraft.json aircraft.parquet
-    """  # noqa: D301 - click wants the character itself
-    settings = _settings(options)
+    """
+    settings = settings_of(options)
     from flight_etl.runners import local
 
     with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
@@ -207,8 +191,8 @@ def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
     \b
     Example:
       flight-etl inspect trace_full_4d208a.json
-    """  # noqa: D301 - click wants the character itself
-    settings = _settings(options)
+    """
+    settings = settings_of(options)
     from flight_etl.runners import local, show
 
     with _failure_as_json(as_json=as_json):
@@ -233,7 +217,7 @@ def generate(n: int, layout: str, complexity: Any, seed: int, output: str) -> No
     \b
     Example:
       flight-etl generate 100000 --layout readsb --complexity complex -o sample.json.gz
-    """  # noqa: D301 - click wants the character itself
+    """
     from flight_etl.bench.generate import write
 
     target = Path(output)
@@ -245,7 +229,8 @@ def generate(n: int, layout: str, complexity: Any, seed: int, output: str) -> No
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or never made
+            part.unlink()
     click.echo(f"{n:,} {layout} records, {size:,} bytes: {output}", err=True)
 
 
@@ -257,7 +242,7 @@ def completion(shell: str) -> None:
     \b
     Example:
       flight-etl completion bash >> ~/.bashrc
-    """  # noqa: D301 - click wants the character itself
+    """
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
@@ -265,46 +250,137 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "flight-etl", "_FLIGHT_ETL_COMPLETE").source())
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    """Settings by precedence: flag, environment, file, default."""
-    settings = Settings()
-    path = options.pop("config", None) or (CONFIG_FILE if Path(CONFIG_FILE).is_file() else None)
-    if path is not None:
-        settings = from_mapping(_toml(Path(path)), base=settings, where=str(path))
-    settings = from_env(base=settings)
-    for assignment in options.pop("assignments", ()):
-        name, mark, value = assignment.partition("=")
-        if not mark:
-            raise SettingsError(f"--set {assignment!r} is not permitted: SECTION.KEY=VALUE")
-        section, _, key = name.rpartition(".")
-        settings = override(settings, section, key, value, name=f"--set {name}")
-    addresses = tuple(word.strip().lower() for one in options.pop("icao24", ()) for word in one.split(",") if word.strip())
-    if addresses:
-        settings = override(settings, "filter", "icao24", addresses)
-    for flag, key in (("--bbox", "bbox"), ("--from", "start_ms"), ("--to", "end_ms")):
-        value = options.pop(key, None)
-        if value is not None:
-            settings = override(settings, "filter", key, value, name=flag)
-    if options.get("dedupe") is not None:  # a strategy switches on what ENABLE_DUPLICATE_REMOVAL has switched off
-        settings = override(settings, "dedupe", "enabled", value=options["dedupe"] != "none")
-    if options.get("dedupe") == "none":
-        options.pop("dedupe")
-    for flag, (section, key) in _GROUPS.items():
-        value = options.pop(flag[2:].replace("-", "_"), None)
-        if value is not None:
-            settings = override(settings, section, key, value, name=flag)
-    assert not options, options  # an option that nothing reads
-    check(settings)
-    return settings
+@cli.command()
+@click.option("--queue", metavar="URL", help="SQS queue of S3 events; buckets by INPUT_BUCKET, OUTPUT_BUCKET and so on.")
+@click.option("--watch", metavar="DIR", type=click.Path(file_okay=False), help="Folder to watch instead, without any server.")
+@click.option("--output", "-o", metavar="DIR", type=click.Path(file_okay=False), help="With --watch: where Parquet files go.")
+@click.option("--max-inputs", type=click.IntRange(min=1), help="Stop after so many.  [default: never]")
+@_options("layout", "units", "compression", "workers", "memory-limit-mb", "set", "config")
+def worker(queue: str | None, watch: str | None, output: str | None, max_inputs: int | None, **options: Any) -> None:
+    """Work on inputs as they come, until told to stop (SIGTERM, Ctrl-C): what has begun is finished first.
+
+    \b
+    Examples:
+      flight-etl worker --queue https://sqs.eu-central-1.amazonaws.com/123456789012/flights
+      flight-etl worker --watch recordings --output flights
+    """
+    if (queue is None) == (watch is None) or (watch is None) != (output is None):
+        raise click.UsageError("either --queue URL, or --watch DIR and --output DIR")
+    settings = settings_of(options)
+    from flight_etl.runners import worker as workers
+
+    stop = workers.Stop(after=max_inputs)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if queue is not None:
+        from flight_etl.resilience.sqs import client
+        from flight_etl.runners.processor import Processor
+
+        processor = Processor(settings, memory_bound_mb=settings.resources.memory_limit_mb)
+        workers.work_queue(processor, queue, client(settings.service.aws_region), stop)
+        return
+    folder = workers.FolderWorker(Path(str(watch)), Path(str(output)), settings)
+    folder.work(stop, told=click.echo)
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    import tomllib
+@cli.command()
+@_options("config", "json")
+def health(*, as_json: bool, **options: Any) -> None:
+    """Tell whether buckets, queue, memory and decoder are in order; exit 1 when unhealthy.
 
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+    \b
+    Example:
+      flight-etl health --json
+    """
+    settings = settings_of(options)
+    from flight_etl.runners.health import health as look
+    from flight_etl.runners.processor import Processor
+
+    answer = look(Processor(settings, memory_bound_mb=settings.resources.memory_limit_mb))
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        click.echo(
+            f"{answer['overall_health']}; decoder {answer['decoder']}; "
+            + ", ".join(f"{name} {state}" for name, state in answer["reachability"].items())
+        )
+        for problem in answer["problems"]:
+            click.echo(f"problem: {problem}", err=True)
+    sys.exit(1 if answer["overall_health"] == "unhealthy" else 0)
+
+
+@cli.group()
+def dlq() -> None:
+    """Look at dead letters, do their work again, or remove them.
+
+    They are in the queue DLQ_QUEUE_URL, else in the bucket ERROR_BUCKET, else in the folder .flight-etl-dead-letters.
+
+    \b
+    Example:
+      flight-etl dlq replay --max-records 100
+    """
+
+
+@dlq.command("list")
+@_options("config", "json")
+def dlq_list(*, as_json: bool, **options: Any) -> None:
+    """List all dead letters, parked ones too."""
+    held = list(_letters(options).letters.list())
+    if as_json:
+        click.echo(json.dumps([asdict(one.letter) | {"parked": one.parked} for one in held], indent=2))
+        return
+    for one in held:
+        letter = one.letter
+        what = f"s3://{letter.bucket}/{letter.key}" if letter.bucket else letter.key or "a message"
+        state = "parked" if one.parked else "waiting"
+        click.echo(f"{letter.id[:8]}  {state}  {letter.attempts} x {letter.error_type}  {what}: {letter.message}")
+
+
+@dlq.command("show")
+@click.argument("letter")
+@_options("config")
+def dlq_show(letter: str, **options: Any) -> None:
+    """Show everything that is known about the dead letter whose id begins with LETTER."""
+    from flight_etl.runners.letters import find
+
+    click.echo(json.dumps(asdict(find(_letters(options).letters, letter).letter), indent=2))
+
+
+@dlq.command("replay")
+@click.option("--max-records", default=10, show_default=True, type=click.IntRange(min=1), help="Letters to try at most.")
+@click.option("--dry-run", is_flag=True, help="Only say how many would be tried.")
+@_options("config")
+def dlq_replay(max_records: int, *, dry_run: bool, **options: Any) -> None:
+    """Do the work of dead letters again; each is deleted only after its work has been done. Exit 1 if some failed again."""
+    done = _letters(options).process_dead_letters(max_records=max_records, dry_run=dry_run)
+    verb = "would be tried" if dry_run else "done"
+    click.echo(f"{done.reprocessed} {verb}, {done.failed} failed again, {done.parked} of them parked")
+    for error in done.errors:
+        click.echo(f"failed: {error}", err=True)
+    sys.exit(1 if done.failed else 0)
+
+
+@dlq.command("purge")
+@click.argument("letter", required=False)
+@click.option("--all", "everything", is_flag=True, help="Remove every dead letter.")
+@_options("config")
+def dlq_purge(letter: str | None, *, everything: bool, **options: Any) -> None:
+    """Remove the dead letter whose id begins with LETTER, or all of them."""
+    if (letter is None) != everything:
+        raise click.UsageError("either LETTER or --all")
+    from flight_etl.runners.letters import find
+
+    letters = _letters(options).letters
+    chosen = list(letters.list()) if letter is None else [find(letters, letter)]
+    for held in chosen:
+        letters.delete(held)
+    click.echo(f"{len(chosen)} removed")
+
+
+def _letters(options: dict[str, Any]) -> Any:
+    from flight_etl.runners.processor import Processor
+
+    return Processor(settings_of(options))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from flight_etl.core.clean import units_warning
 from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
+from flight_etl.runners import places
 from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.records import Ledger, Progress, record_outcomes
@@ -31,7 +32,7 @@ from flight_etl.store.airports import load_airports
 from flight_etl.store.failures import store_errors
 from flight_etl.store.inputs import expand
 from flight_etl.store.parquet import DatasetWriter
-from flight_etl.store.publish import publish_file, stage
+from flight_etl.store.places import join, sibling
 from flight_etl.store.quarantine import QuarantineWriter
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ if TYPE_CHECKING:
 
     OnProgress = Callable[[Progress], None] | None
 
-__all__ = ["Inspection", "Progress", "convert", "inspect", "read", "run"]
+__all__ = ["QUARANTINE", "REPORT", "Inspection", "Progress", "convert", "inspect", "produce", "read", "run"]
 
-QUARANTINE = "quarantine.ndjson"
-REPORT = "report.json"
+QUARANTINE = "_quarantine.ndjson"
+REPORT = "_report.json"
 
 
 @dataclass(slots=True)
@@ -73,39 +74,68 @@ class _Tally:
             self.phases = add_counts([self.phases, found])
 
 
-def run(inputs: Sequence[str], output: str, settings: Settings | None = None, *, progress: OnProgress = None) -> Report:
-    """Turn all `inputs` into one enriched data set in the folder `output`.
+def run(
+    inputs: Sequence[str],
+    output: str,
+    settings: Settings | None = None,
+    *,
+    progress: OnProgress = None,
+    budget: resources.Budget | None = None,
+) -> Report:
+    """Turn all `inputs` into one enriched data set in the folder or below the prefix `output`.
 
     Inputs that fail are told in the report; when all fail without a row, `output` stays as it was. Nothing is visible in
-    `output` before all of it is. Raises SettingsError or StoreError when nothing can be done at all, BalanceError when
-    records are unaccounted for.
+    `output` before all of it is. `budget` replaces the sizes that `settings.resources` asks for. Raises SettingsError or
+    StoreError when nothing can be done at all, BalanceError when records are unaccounted for.
     """
     settings = settings or Settings()
-    clock = time.monotonic()
-    resources.use_frugal_allocation()
-    budget = resources.plan(settings.resources)
-    found = expand(inputs, output=output)
-    ledger = Ledger([source.name for source in found.sources])
-    with stage(Path(output), overwrite=settings.output.overwrite) as staging:
-        quarantine = QuarantineWriter(staging.directory / QUARANTINE)
-        with _scratch(settings, staging.directory) as spill:
-            gather = Gather(spill, budget.held_bytes, budget.run_bytes, budget.range_rows)
-            try:
-                for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
-                    _book(outcome, ledger, quarantine)
-                    gather.add(outcome.kept)
-                tally = _write_tracks(gather, quarantine, staging.directory, settings, ledger, budget, progress)
-            finally:
-                gather.close()
-        quarantine.close()
-        tally.outputs = [str(Path(output) / name) for name in tally.outputs]
-        place = str(Path(output) / QUARANTINE) if (staging.directory / QUARANTINE).exists() else None
-        report = _report(found, ledger, tally, settings, clock, place)
-        report.check_balance()
+    pool = places.pool_for(settings, *inputs, output)
+    found = expand(inputs, output=output, pool=pool)
+    with places.staging(output, settings, pool) as staging:
+
+        def place(name: str) -> str:
+            return join(output, name)
+
+        report = produce(found, staging.directory, settings, place=place, progress=progress, budget=budget)
         if report.all_failed:
             return _unpublished(report)
         _save(report, staging.directory / REPORT)
         staging.publish()
+    return report
+
+
+def produce(
+    found: Expansion,
+    directory: Path,
+    settings: Settings,
+    *,
+    place: Callable[[str], str],
+    progress: OnProgress = None,
+    budget: resources.Budget | None = None,
+) -> Report:
+    """Put inputs through all stages; data files and quarantine go to `directory`, whose files will be known as `place` says.
+
+    Publishes nothing, and writes no report; a runner does both. Raises as `run` does.
+    """
+    clock = time.monotonic()
+    resources.use_frugal_allocation()
+    budget = budget or resources.plan(settings.resources)
+    ledger = Ledger([source.name for source in found.sources])
+    quarantine = QuarantineWriter(directory / QUARANTINE)
+    with _scratch(settings, directory) as spill:
+        gather = Gather(spill, budget.held_bytes, budget.run_bytes, budget.range_rows)
+        try:
+            for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
+                _book(outcome, ledger, quarantine)
+                gather.add(outcome.kept)
+            tally = _write_tracks(gather, quarantine, directory, settings, ledger, budget, progress)
+        finally:
+            gather.close()
+    quarantine.close()
+    tally.outputs = [place(name) for name in tally.outputs]
+    dropped = place(QUARANTINE) if (directory / QUARANTINE).exists() else None
+    report = _report(found, ledger, tally, settings, clock, dropped)
+    report.check_balance()
     return report
 
 
@@ -148,11 +178,11 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
     clock = time.monotonic()
     resources.use_frugal_allocation()
     budget = resources.plan(settings.resources)
-    target = Path(output)
-    found = expand([input], output=output)
+    pool = places.pool_for(settings, input, output)
+    found = expand([input], output=output, pool=pool)
     ledger = Ledger([source.name for source in found.sources])
     tally = _Tally()
-    with publish_file(target, overwrite=settings.output.overwrite) as staging:
+    with places.file_staging(output, settings, pool) as staging:
         quarantine = QuarantineWriter(staging.quarantine)
         with _scratch(settings, staging.part.parent) as spill:
             spool = Spool(spill, budget.held_bytes)
@@ -169,8 +199,8 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
                 writer.write(table.select(schema.names))
             tally.bytes_out = sum(written.bytes for written in writer.close())
         quarantine.close()
-        tally.outputs = [str(target)]
-        place = str(target.with_name(staging.quarantine.name)) if staging.quarantine.exists() else None
+        tally.outputs = [sibling(output, staging.part.name)]
+        place = sibling(output, staging.quarantine.name) if staging.quarantine.exists() else None
         report = _report(found, ledger, tally, settings, clock, place)
         report.check_balance()
         if report.all_failed:
@@ -187,7 +217,7 @@ def read(path: str, settings: Settings | None = None) -> pa.Table:
     NotFound or Denied when an input fails.
     """
     settings = settings or Settings()
-    found = expand([path], output=None)
+    found = expand([path], output=None, pool=places.pool_for(settings, path))
     for _, error in found.failed:
         raise error
     ledger = Ledger([source.name for source in found.sources])
@@ -223,7 +253,7 @@ class Inspection:
 def inspect(path: str, settings: Settings | None = None, *, rows: int = 10) -> Inspection:
     """Read a whole file without writing anything: layout, schema, counts, time span and the first rows."""
     settings = settings or Settings()
-    found = expand([path], output=None)
+    found = expand([path], output=None, pool=places.pool_for(settings, path))
     for _, error in found.failed:
         raise error
     ledger = Ledger([source.name for source in found.sources])

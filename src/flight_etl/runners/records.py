@@ -18,10 +18,10 @@ from flight_etl.report import InputReport
 from flight_etl.schema import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from flight_etl.settings import Settings
-    from flight_etl.store.reading import LocalSource
+    from flight_etl.store.reading import Source
 
 __all__ = ["Ledger", "Progress", "record_outcomes"]
 
@@ -71,7 +71,7 @@ class Ledger:
         for at in np.flatnonzero(per_input):
             self.accounts[at].written += int(per_input[at])
 
-    def count(self, counts: dict[str, int]) -> None:
+    def count(self, counts: Mapping[str, int]) -> None:
         """Add what a stage changed."""
         self.counts = add_counts([self.counts, counts])
 
@@ -91,7 +91,7 @@ class Ledger:
 
 
 def record_outcomes(
-    sources: Sequence[LocalSource],
+    sources: Sequence[Source],
     settings: Settings,
     ledger: Ledger,
     *,
@@ -121,7 +121,7 @@ def record_outcomes(
             yield under_way.popleft().result()
 
 
-def _decoded(source: LocalSource, settings: Settings, account: _Account) -> Iterator[tuple[Outcome, str]]:
+def _decoded(source: Source, settings: Settings, account: _Account) -> Iterator[tuple[Outcome, str]]:
     try:
         layout = detect(source, settings.decode)
         if layout is None:

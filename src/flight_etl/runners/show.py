@@ -21,6 +21,7 @@ __all__ = ["bar", "inspection", "inspection_json", "report"]
 
 _MB: Final = 1e6
 _WIDTH: Final = 110  # columns in a pipe
+_VALUES_WIDTH: Final = 52  # characters of first rows, so that names and types keep their room
 _MOST_INPUTS: Final = 20  # inputs that are listed; failed ones always are
 _STAGES: Final = {"reading": "decode and clean", "tracks": "tracks and write"}
 _PHASES: Final = ("ground", "taxi", "takeoff", "climb", "cruise", "descent", "approach", "landing", "unknown")
@@ -145,8 +146,8 @@ def inspection(found: Inspection) -> None:
     console.print(grid)
     columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("column", "type", "unit"):
-        columns.add_column(name)
-    columns.add_column("first rows", overflow="ellipsis", no_wrap=True)
+        columns.add_column(name, no_wrap=True)
+    columns.add_column("first rows", overflow="ellipsis", no_wrap=True, max_width=_VALUES_WIDTH)
     for field in found.schema:
         values = found.first_rows[field.name].slice(0, 4).to_pylist()
         unit = (field.metadata or {}).get(b"unit", b"").decode()
@@ -160,7 +161,7 @@ def inspection(found: Inspection) -> None:
 
 
 def _type(name: str) -> str:
-    return "text" if name.startswith(("dictionary", "string")) else name
+    return "text" if name.startswith(("dictionary", "string")) else name.partition("[")[0]  # the unit stands beside it
 
 
 def _value(value: Any) -> str:
