@@ -6,7 +6,6 @@ Prints tables in Markdown, in bytes per row: all columns of the first recording 
 other recordings. Every cell is one column in a file of its own, in row groups of the default size, rows sorted by address and
 time.
 """
-# ruff: noqa: INP001, T201 - a script that prints
 
 from __future__ import annotations
 

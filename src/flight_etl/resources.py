@@ -19,8 +19,11 @@ __all__ = ["Budget", "give_back_memory", "peak_rss_mb", "plan", "rss_mb", "use_f
 
 _MB: Final = 1_000_000
 _MIB: Final = 1 << 20
-_RESERVE_BYTES: Final = 48 * _MIB  # libraries still to be imported, airport table, Parquet writer, allocator slack
-_TRACK_BYTES_PER_ROW: Final = 1_100  # B; peak of a row on its way through the track stages, see benchmarks/records
+_RESERVE_BYTES: Final = 88 * _MIB  # libraries still to be imported, airport table, Parquet writer, allocator slack
+# Peak of a row on its way through the track stages, B: what they add, and copies of what the row itself takes.
+_TRACK_BYTES_PER_ROW: Final = 700
+_TRACK_COPIES: Final = 2.5
+_USUAL_ROW_BYTES: Final = 170  # B in memory of a row without extra columns
 _MAX_RANGE_ROWS: Final = 400_000  # more gains no speed, and fewer fit the caches better
 _MIN_RANGE_ROWS: Final = 20_000
 _MAX_RUN_BYTES: Final = 256 * _MIB
@@ -34,8 +37,14 @@ class Budget:
     limit_bytes: int
     held_bytes: int  # B of gathered rows that may stay in memory; beyond, sorted runs go to disk
     run_bytes: int  # B of rows that are sorted together into one run
-    range_rows: int  # rows that go through the track stages together (whole blocks may exceed it)
+    range_bytes: int  # B that the rows that go through the track stages together may take there, for each worker
     workers: int
+    min_range_rows: int = _MIN_RANGE_ROWS
+
+    def range_rows(self, row_bytes: float = _USUAL_ROW_BYTES) -> int:
+        """Rows of this size that go through the track stages together (whole blocks may exceed it)."""
+        rows = int(self.range_bytes / (_TRACK_BYTES_PER_ROW + _TRACK_COPIES * row_bytes))
+        return max(self.min_range_rows, min(rows, _MAX_RANGE_ROWS))
 
 
 def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used_bytes: int | None = None) -> Budget:
@@ -52,13 +61,13 @@ def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used
         limit = used + (available_bytes if available_bytes is not None else psutil.virtual_memory().available) // 2
     workers = (settings.workers or os.cpu_count() or 1) if settings.parallel else 1
     room = max(limit - used - _RESERVE_BYTES, 64 * _MIB)
-    workers = max(1, min(workers, room // (2 * _MIN_RANGE_ROWS * _TRACK_BYTES_PER_ROW)))
-    rows = int(room * 0.6) // (_TRACK_BYTES_PER_ROW * workers)
+    least = _MIN_RANGE_ROWS * (_TRACK_BYTES_PER_ROW + _TRACK_COPIES * _USUAL_ROW_BYTES)
+    workers = max(1, min(workers, int(room / (2 * least))))
     return Budget(
         limit_bytes=limit,
         held_bytes=int(room * 0.3),
         run_bytes=min(int(room * 0.15), _MAX_RUN_BYTES),
-        range_rows=max(_MIN_RANGE_ROWS, min(rows, _MAX_RANGE_ROWS)),
+        range_bytes=int(room * 0.6) // workers,
         workers=workers,
     )
 

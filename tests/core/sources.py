@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pyarrow as pa
 
 from flight_etl.core import extras
-from flight_etl.core.decode import decode
+from flight_etl.core.decode import decode, decoder
 from flight_etl.core.decode.layouts import LAYOUTS
 from flight_etl.errors import FlightEtlError, InputError
 from flight_etl.outcome import add_counts
@@ -63,15 +64,28 @@ class Decoded:
 
 
 def decoded(source: Source | bytes, layout: str, **settings: Any) -> Decoded:
-    """Decode all of a source; no error but InputError may come."""
+    """Decode all of a source with the reference decoder; no error but InputError may come."""
     options = DecodeSettings(**settings)
+    with patch.object(decoder, "fast_walker", None):
+        return _decoded(Memory(source) if isinstance(source, bytes) else source, layout, options)
+
+
+def _decoded(source: Source, layout: str, options: DecodeSettings) -> Decoded:
     tables, dropped, counts, error = [], [], [], None
     try:
-        for outcome in decode(Memory(source) if isinstance(source, bytes) else source, LAYOUTS[layout], options):
+        for outcome in decode(source, LAYOUTS[layout], options):
             assert len(outcome.kept) <= options.chunk_rows
-            tables.append(outcome.kept)
+            tables.append(_plain(outcome.kept))
             dropped += outcome.dropped.to_pylist()
             counts.append(outcome.counts)
     except InputError as told:
         error = str(told)
     return Decoded(extras.concat(tables) if tables else pa.table({}), dropped, error, add_counts(counts))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Dictionaries as text: they may come or not, chunk by chunk."""
+    for at, one in enumerate(table.schema):
+        if pa.types.is_dictionary(one.type):
+            table = table.set_column(at, one.with_type(pa.string()), table[one.name].cast(pa.string()))
+    return table

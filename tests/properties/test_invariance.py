@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYOUTS = ("flat", "opensky", "readsb", "trace")
-TINY = {"limit_bytes": 1, "held_bytes": 200_000, "run_bytes": 150_000, "range_rows": 700}  # nearly everything is spilled
+TINY = {
+    "limit_bytes": 1,
+    "held_bytes": 200_000,
+    "run_bytes": 150_000,
+    "range_bytes": 1,
+    "min_range_rows": 700,
+}  # nearly everything is spilled
 
 PIECES = "a hundred pieces"
 VARIANTS: dict[str, dict[str, Any]] = {

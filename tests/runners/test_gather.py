@@ -45,11 +45,11 @@ def rows(count: int, *, aircraft: int, seed: int, step_s: int = 10) -> pa.Table:
 def gathered(table: pa.Table, path: Path, *, chunk: int, held: int, run: int, range_rows: int) -> tuple[pa.Table, Gather]:
     """Put a table through a Gather in chunks."""
     path.mkdir(exist_ok=True)
-    gather = Gather(path, held_bytes=held, run_bytes=run, range_rows=range_rows)
+    gather = Gather(path, held_bytes=held, run_bytes=run)
     for begin in range(0, table.num_rows, chunk):
         gather.add(table.slice(begin, chunk))
     plan = extras.plan(gather.kinds, max_columns=256, reserved=set(table.column_names))
-    parts = list(gather.ranges(plan))
+    parts = list(gather.ranges(plan, rows=range_rows))
     return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), gather
 
 
@@ -86,10 +86,10 @@ def test_more_runs_than_can_be_read_side_by_side_are_merged_first(tmp_path: Path
 
 def test_rows_with_equal_keys_come_in_one_range(tmp_path: Path) -> None:
     table = rows(9_000, aircraft=2, seed=3)
-    gather = Gather(tmp_path, held_bytes=0, run_bytes=100_000, range_rows=100)
+    gather = Gather(tmp_path, held_bytes=0, run_bytes=100_000)
     gather.add(table)
     last = None
-    for part in gather.ranges(extras.plan(gather.kinds, max_columns=256, reserved=set())):
+    for part in gather.ranges(extras.plan(gather.kinds, max_columns=256, reserved=set()), rows=100):
         first = (part["icao24"][0].as_py(), part["timestamp"][0])
         assert first != last
         last = (part["icao24"][-1].as_py(), part["timestamp"][-1])

@@ -40,7 +40,7 @@ def test_a_folder_gives_its_files_at_any_depth_in_order() -> None:
     found = expand(["data"], output=None)
     assert names(found) == IN_FOLDER
     assert not found.failed
-    assert found.notes == ("data: left out 4 files with a name that flight-etl itself writes, such as data/deep/y.part",)
+    assert found.notes == ("data: left out 4 files with a name that flight-etl itself writes, such as data/_quarantine.ndjson",)
 
 
 @pytest.mark.usefixtures("data")

@@ -1,8 +1,8 @@
 """All rows of a run in one order, within a memory budget: sorted runs, in memory or on disk, read back by key ranges.
 
 Rows come in any order, in chunks. `run_bytes` of them at a time are sorted into a *run*; runs beyond `held_bytes` go to
-disk. Afterwards `ranges` gives tables of about `range_rows` rows each, in the order of (icao24, timestamp): a range is read
-from all runs at once, since every run is indexed by the key of each small batch in it. Rows with equal keys always come in
+disk. Afterwards `ranges` gives tables of about as many rows as are asked for, in the order of (icao24, timestamp): a range is
+read from all runs at once, since every run is indexed by the key of each small batch in it. Rows with equal keys always come in
 the same range. How rows were chunked, how large a run is, and what went to disk cannot be seen in what comes out.
 """
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Gather"]
 
 _BATCH_ROWS: Final = 2_048  # rows between two index entries of a run
-_FAN_IN: Final = 48  # runs that are read side by side; more are merged first
+_FAN_IN: Final = (6, 48)  # least and most runs that are read side by side; more are merged first
+_BATCH_COPIES: Final = 4  # of a batch of each of these runs are in memory at once
 _WORDS: Final = tuple(c.name for c in NORMAL if pa.types.is_dictionary(c.type))
 
 Key = tuple[int, int]  # address code, ms UTC
@@ -78,9 +79,9 @@ class Gather:
     spill_dir: Path
     held_bytes: int
     run_bytes: int
-    range_rows: int
     kinds: dict[str, int] = field(default_factory=dict)  # extra columns seen, see core/extras.py
     rows: int = 0
+    nbytes: int = 0  # B of all rows together, had they stayed in memory
     spilled_runs: int = 0
     _pending: list[pa.Table] = field(default_factory=list)
     _pending_bytes: int = 0
@@ -94,17 +95,26 @@ class Gather:
             return
         self.kinds = extras.merge(self.kinds, extras.kinds(table.schema))
         self.rows += table.num_rows
+        self.nbytes += table.nbytes
         self._pending.append(table)
         self._pending_bytes += table.nbytes
         if self._pending_bytes >= self.run_bytes:
             self._close_run()
 
-    def ranges(self, plan: extras.ExtrasPlan) -> Iterator[pa.Table]:
-        """Give all rows, ordered, in tables of about `range_rows`, with extra columns as `plan` says. Call once."""
+    @property
+    def row_bytes(self) -> float:
+        """B in memory of a row, on average."""
+        return self.nbytes / max(self.rows, 1)
+
+    def ranges(self, plan: extras.ExtrasPlan, *, rows: int) -> Iterator[pa.Table]:
+        """Give all rows, ordered, in tables of about `rows`, with extra columns as `plan` says. Call once."""
         self._close_run()
-        while len(self._runs) > _FAN_IN:
-            self._merge_oldest()
-        yield from _merge(self._runs, self.range_rows, plan)
+        low, high = _FAN_IN
+        batch_bytes = _BATCH_COPIES * _BATCH_ROWS * max(self.row_bytes, 1.0)
+        fan_in = max(low, min(high, int(self.run_bytes / batch_bytes)))
+        while len(self._runs) > fan_in:
+            self._merge_oldest(rows, fan_in)
+        yield from _merge(self._runs, rows, plan)
         self.close()
 
     def close(self) -> None:
@@ -143,10 +153,10 @@ class Gather:
         write_run(path, indexed(), batch_rows=_BATCH_ROWS)
         return _Run(keys, rows, reader=RunReader(path, words=_WORDS))
 
-    def _merge_oldest(self) -> None:
+    def _merge_oldest(self, rows: int, fan_in: int) -> None:
         """Merge as many runs as may be read side by side into one on disk."""
-        oldest, self._runs = self._runs[:_FAN_IN], self._runs[_FAN_IN:]
-        self._runs.append(self._spill(_merge(oldest, self.range_rows)))
+        oldest, self._runs = self._runs[:fan_in], self._runs[fan_in:]
+        self._runs.append(self._spill(_merge(oldest, rows)))
         for run in oldest:
             run.close()
 

@@ -123,7 +123,7 @@ def produce(
     ledger = Ledger([source.name for source in found.sources])
     quarantine = QuarantineWriter(directory / QUARANTINE)
     with _scratch(settings, directory) as spill:
-        gather = Gather(spill, budget.held_bytes, budget.run_bytes, budget.range_rows)
+        gather = Gather(spill, budget.held_bytes, budget.run_bytes)
         try:
             for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
                 _book(outcome, ledger, quarantine)
@@ -152,7 +152,8 @@ def _write_tracks(
     schema, plan = _final_schema(ENRICHED, features, gather.kinds, settings)
     writer = DatasetWriter(directory, schema, settings.output, _footer(settings))
     context = Context(settings=settings, airports=load_airports())
-    blocks = whole_blocks(gather.ranges(plan), settings.segment, rows=budget.range_rows)
+    rows = budget.range_rows(gather.row_bytes)
+    blocks = whole_blocks(gather.ranges(plan, rows=rows), settings.segment, rows=rows)
     tally = _Tally()
     done = 0
     for outcome in track_outcomes(blocks, context, workers=budget.workers):

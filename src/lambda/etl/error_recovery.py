@@ -1,7 +1,5 @@
 """Retry by the kind of a failure, circuit breaker, classification, dead letters."""
 
-from __future__ import annotations
-
 from flight_etl.errors import ErrorType
 from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig
 from flight_etl.resilience.classify import ErrorClassifier

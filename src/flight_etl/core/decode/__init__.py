@@ -5,13 +5,13 @@ it begins), and one column per field of the layout, named as it: NUMBER float64,
 with a bool column `<name>_ground` before it, TIME int64 in ms since 1970-01-01 UTC. Then undeclared keys, as
 `core/extras.py` describes them.
 
-Broken records are dropped with a reason and their place, and cost nothing around them (see `scan.py` and `walk.py`).
+Broken records are dropped with a reason and their place, and cost nothing around them (see `mend.py`).
 """
 
 from __future__ import annotations
 
-from flight_etl.core.decode.decoder import decode
+from flight_etl.core.decode.decoder import decode, decoder_name
 from flight_etl.core.decode.sniff import detect
 from flight_etl.core.decode.window import Source
 
-__all__ = ["Source", "decode", "detect"]
+__all__ = ["Source", "decode", "decoder_name", "detect"]

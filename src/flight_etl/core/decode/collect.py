@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from flight_etl.core.decode.parse import parse
-from flight_etl.core.decode.scan import Verdict
+from flight_etl.core.decode.scan import OPEN_ARRAY, OPEN_OBJECT, Verdict
 from flight_etl.core.decode.window import Window
 from flight_etl.outcome import Reason
 
@@ -27,7 +27,8 @@ _SNIPPET: Final = 80  # B of a broken record that are quoted
 class Document:
     """Members of the object round the records. `complete`: nothing more will be added to them."""
 
-    offset: int
+    offset: int = 0
+    path: tuple[str, ...] = ()  # to this object from the one at the top
     envelope: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
     carried: dict[str, Any] = field(default_factory=dict)  # values that hold until the next, for the decoder of rows
@@ -88,8 +89,9 @@ class Collector:
         self._settings = settings
         self._plain = () in layout.records
         self._row: Any = list if layout.rows == "array" else dict
+        self._opener = OPEN_ARRAY if self._row is list else OPEN_OBJECT
         self._least = layout.widths[0] if layout.widths else 0
-        self._bare = Document(0, complete=True)  # of records that stand by themselves
+        self._bare = Document(complete=True)  # of records that stand by themselves
         self._held = 0
 
     def take(self, count: int, *, rest: bool = False) -> Iterator[Records]:
@@ -110,8 +112,9 @@ class Collector:
         """Have all that the document says, also behind the records read so far."""
         raise NotImplementedError
 
-    def is_ready(self, count: int) -> bool:
+    def is_ready(self) -> bool:
         """Whether `take` should be called now: there is enough, and nothing has to be looked up, or too much to wait."""
+        count = self._settings.chunk_rows
         if self._held > _HELD_BYTES or len(self.dropped) >= count:
             return True
         return len(self.found) >= count and self.found.documents[count - 1].complete

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from flight_etl.core.decode.collect import Document, Dropped, Records
+from flight_etl.core.decode.layout import Kind
 from flight_etl.core.decode.parse import parse
-from flight_etl.core.decode.scan import Verdict, extent, skip_blank
+from flight_etl.core.decode.scan import COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, Verdict, extent, next_member, skip_blank
 from flight_etl.core.decode.window import Window
 from flight_etl.errors import InputError, Place
 
@@ -30,7 +31,6 @@ __all__ = ["column_records"]
 _MAX_COLUMNS: Final = 512  # each has a window of its own
 _STRING: Final = rb'"(?:[^"\\\n]++|\\.)*+"'
 _CELL: Final = re.compile(rb"\s*(?:(" + _STRING + rb")\s*:\s*)?(" + _STRING + rb'|[^\s{}\[\]",:]++)\s*([,}\]])')
-_BOM: Final = b"\xef\xbb\xbf"
 _NULL: Final = b"null"
 
 
@@ -39,9 +39,10 @@ def column_records(source: Source, layout: Layout, settings: DecodeSettings) -> 
     columns = _find_columns(source, settings)
     if not columns:
         raise InputError("no columns in it", place=Place(source.name))
-    declared = {key for field in layout.fields for key in field.keys}
+    plain = {key for field in layout.fields for key in field.keys}
+    plain -= {key for field in layout.fields if field.kind is Kind.TEXT or field.keep for key in field.keys}
     first, *others = sorted(columns, key=lambda column: -column.rows)
-    document = Document(0, complete=True)
+    document = Document(complete=True)
     number = 0
     while True:
         labels, offsets, tokens = first.take(settings.chunk_rows)
@@ -49,7 +50,7 @@ def column_records(source: Source, layout: Layout, settings: DecodeSettings) -> 
             break
         cells = {first.key: tokens} | {column.key: column.take_rows(labels) for column in others}
         values = {key: _values(some) for key, some in cells.items()}
-        kept = [key for key in cells if key not in declared]
+        kept = [key for key in cells if key not in plain]
         yield (
             Records(
                 numbers=list(range(number, number + len(labels))),
@@ -66,7 +67,7 @@ def column_records(source: Source, layout: Layout, settings: DecodeSettings) -> 
 
 
 def _raw(keys: Sequence[str], cells: dict[str, list[bytes]], row: int) -> bytes:
-    """Record with the undeclared members alone, whose tokens are wanted."""
+    """Record with the members whose tokens may be wanted."""
     return b"{" + b",".join(b"%b:%b" % (orjson.dumps(key), cells[key][row]) for key in keys) + b"}"
 
 
@@ -75,53 +76,38 @@ def _values(tokens: Sequence[bytes]) -> list[Any]:
         parsed: list[Any] = orjson.loads(b"[" + b",".join(tokens) + b"]")
     except orjson.JSONDecodeError:
         return [parse(token).value for token in tokens]
-    return parsed
+    return parsed if len(parsed) == len(tokens) else [parse(token).value for token in tokens]
 
 
 def _find_columns(source: Source, settings: DecodeSettings) -> list[_Column]:
-    """Find where each column begins, and how many rows it has."""
-    window = Window(source.open())
-    at = skip_blank(window, len(_BOM) if _starts_with_bom(window) else 0)
+    """Find where each column begins, and how long it is. Of equal keys the last one counts, as in a parser."""
+    window, limit = Window(source.open()), settings.max_record_bytes
+    at = skip_blank(window, window.skip_bom())
+    columns: dict[str, _Column] = {}
+    if at < 0 or window.byte(at) != OPEN_OBJECT:
+        raise _broken(window, source)
     at += 1
-    columns: list[_Column] = []
     while True:
-        at = skip_blank(window, at)
-        byte = window.data[at - window.start : at - window.start + 1] if at >= 0 else b""
-        if byte == b"}":
-            return columns
-        if byte == b",":
-            at += 1
-            continue
-        end, verdict = extent(window, at, keep=at, limit=settings.max_record_bytes, max_depth=1) if byte == b'"' else (at, None)
-        if verdict is not Verdict.WHOLE:
+        name, begin, verdict = next_member(window, at, keep=at, limit=limit)
+        if name is None and verdict is Verdict.WHOLE:
+            return list(columns.values())
+        if name is None:
             raise _broken(window, source)
-        key = parse(window.cut(at, end)).value
-        at = skip_blank(window, end)
-        at = skip_blank(window, at + 1) if at >= 0 else -1
-        if at < 0:
+        key, opener = parse(name).value, window.byte(begin)
+        at, verdict = extent(window, begin, keep=begin, limit=0, max_depth=settings.max_depth)
+        if key is None or verdict in (Verdict.BROKEN, Verdict.CUT):
             raise _broken(window, source)
-        opener = window.data[at - window.start : at - window.start + 1]
-        begin = at
-        at, verdict = extent(window, at, keep=at, limit=0, max_depth=settings.max_depth)
-        if verdict in (Verdict.BROKEN, Verdict.CUT):
-            raise _broken(window, source)
-        if opener in (b"{", b"["):
-            columns.append(_Column(source, key, begin, at - begin, settings))
+        if opener in (OPEN_OBJECT, OPEN_ARRAY):
+            columns[key] = _Column(source, key, begin, at - begin, settings)
         if len(columns) > _MAX_COLUMNS:
             raise InputError(f"more than {_MAX_COLUMNS} columns in one object", place=Place(source.name))
-
-
-def _starts_with_bom(window: Window) -> bool:
-    while len(window.data) < len(_BOM) and window.more(0):
-        pass
-    return window.data.startswith(_BOM)
 
 
 def _broken(window: Window, source: Source) -> Exception:
     if window.failure is not None:
         return window.failure
     return InputError(
-        "cut short or broken: an object of columns can only be read whole", place=Place(source.name, offset=window.end)
+        "cut short or broken: an object of columns can only be read whole", place=Place(source.name, offset=window.drain())
     )
 
 
@@ -192,21 +178,20 @@ class _Column:
         limit, depth = self._settings.max_record_bytes, self._settings.max_depth
         label = None
         at = skip_blank(window, self._at)
-        byte = window.data[at - window.start : at - window.start + 1]
-        if byte in (b"}", b"]", b""):
+        if at < 0 or window.byte(at) in b"}]":
             self._ended = True
             return None
-        if byte == b",":
+        if window.byte(at) == COMMA:
             self._at = at + 1
             return None
         end, _ = extent(window, at, keep=at, limit=limit, max_depth=depth)
-        after = skip_blank(window, end, at)
-        if window.data[after - window.start : after - window.start + 1] == b":":
+        after = skip_blank(window, end, keep=at, limit=limit)
+        if after >= 0 and window.byte(after) == COLON:
             label = window.cut(at, end)
-            at = skip_blank(window, after + 1)
+            at = max(skip_blank(window, after + 1), 0)
             end, _ = extent(window, at, keep=at, limit=limit, max_depth=depth)
-        token = window.cut(at, end) if at >= window.start else _NULL
-        self._at = end
+        token = window.cut(at, end) if 0 < end - at <= limit else _NULL
+        self._at = max(end, at)
         return self._label(label), at, token
 
     def _label(self, label: bytes | None) -> bytes:

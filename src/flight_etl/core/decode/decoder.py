@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
 from flight_etl.core.decode.collect import Dropped, Records
 from flight_etl.core.decode.columns import column_records
 from flight_etl.core.decode.csv_rows import csv_records
+from flight_etl.core.decode.fast_table import Batch
 from flight_etl.core.decode.reference import raw_table
 from flight_etl.core.decode.walk import Walker
 from flight_etl.errors import InputError, Place
 from flight_etl.outcome import Outcome, add_counts
 from flight_etl.schema import DROPPED_SCHEMA
+
+try:
+    from flight_etl.core.decode.fast import fast_walker
+except ImportError:  # installed where there was no compiler
+    fast_walker = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,9 +28,14 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["decode"]
+__all__ = ["decode", "decoder_name"]
 
 _MORE = "; what came before was read"
+
+
+def decoder_name() -> Literal["fast", "reference"]:
+    """Which decoder reads plain records here; both give the same answers."""
+    return "reference" if fast_walker is None else "fast"
 
 
 def decode(source: Source, layout: Layout, settings: DecodeSettings) -> Iterator[Outcome]:
@@ -38,7 +49,7 @@ def decode(source: Source, layout: Layout, settings: DecodeSettings) -> Iterator
             table, counts = raw_table(records, layout, max_extras=settings.max_extra_columns)
             yield Outcome(table, _dropped_table(dropped), counts)
         return
-    walker = Walker(source, layout, settings)
+    walker = Walker(source, layout, settings) if fast_walker is None else fast_walker(source, layout, settings)
     for _ in walker.walk():
         for records in walker.take(settings.chunk_rows):
             yield _outcome(walker, records, layout, settings)
@@ -51,8 +62,11 @@ def decode(source: Source, layout: Layout, settings: DecodeSettings) -> Iterator
     _check_end(walker, source, layout)
 
 
-def _outcome(walker: Walker, records: Records, layout: Layout, settings: DecodeSettings) -> Outcome:
-    table, counts = raw_table(records, layout, max_extras=settings.max_extra_columns)
+def _outcome(walker: Walker, records: Records | Batch, layout: Layout, settings: DecodeSettings) -> Outcome:
+    if isinstance(records, Batch):
+        table, counts = records.table(layout, max_extras=settings.max_extra_columns)
+    else:
+        table, counts = raw_table(records, layout, max_extras=settings.max_extra_columns)
     dropped, walker.dropped = _dropped_table(walker.dropped), []
     counts, walker.counts = add_counts([counts, walker.counts]), {}
     return Outcome(table, dropped, counts)

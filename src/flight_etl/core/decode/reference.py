@@ -59,7 +59,7 @@ class _Columns:
         if field.kind is Kind.ALTITUDE:
             self._add(f"{field.name}_ground", ground_of(values))
         if field.kind is Kind.TEXT:
-            values = [v if v is None or type(v) is str else token(row, v) for row, v in enumerate(values)]
+            values = _texts(values, token)
         column, unreadable = column_of(values, field)
         if unreadable:
             self.counts[f"unreadable.{field.name}"] = unreadable
@@ -106,6 +106,13 @@ class _Columns:
         return pa.array(["{" + ",".join(row) + "}" if row else None for row in members], pa.string())
 
 
+def _texts(values: Sequence[Any], token: Token) -> Sequence[str | None]:
+    """Texts as they are, and the source tokens of all else."""
+    if set(map(type, values)) <= {str, type(None)}:
+        return values
+    return [v if v is None or type(v) is str else token(row, v) for row, v in enumerate(values)]
+
+
 def _extra_column(values: Sequence[Any], token: Token) -> tuple[pa.Array, int]:
     """Column of an undeclared key as core/extras.py wants it, and the kinds of its values."""
     types = set(map(type, values)) - {type(None)}
@@ -116,7 +123,7 @@ def _extra_column(values: Sequence[Any], token: Token) -> tuple[pa.Array, int]:
         return pa.array(values, pa.int64()), INT
     if mask == BOOL:
         return pa.array(values, pa.bool_()), BOOL
-    tokens = [value if value is None or type(value) is str else token(row, value) for row, value in enumerate(values)]
+    tokens = _texts(values, token)
     if mask & INT:
         plain = [_is_plain(value, text) for value, text in zip(values, tokens, strict=True) if type(value) is int]
         if not all(plain):  # an int that int64 cannot hold, or -0
@@ -146,7 +153,7 @@ def _object_columns(table: _Columns, records: Records, layout: Layout) -> None:
         keys = [key for key in field.keys if key in present]
         column = _first_of(values, keys) if keys else None
         if column is not None and field.path:
-            column = [_below(value, field.path) for value in column]
+            column = [None if value is None else _below(value, field.path) for value in column]
         elif column is not None and not nested.isdisjoint(keys):
             column = [None if isinstance(value, (dict, list)) else value for value in column]
         table.declared(field, column, _member_tokens(values, tokens, keys, field))
@@ -198,26 +205,29 @@ def _plain_token(value: Any) -> str:
 # -- what the envelope says --------------------------------------------------------------------------------------------
 
 
-def _envelope_values(documents: Sequence[Document], field: Field) -> list[Any]:
-    known: dict[int, Any] = {}
-    for document in documents:
-        if id(document) not in known:
-            found = (_below(document.envelope.get(key), field.path) for key in field.keys)
-            known[id(document)] = next((value for value in found if value is not None and value != ""), None)
-    return [known[id(document)] for document in documents]
+def _envelope_values(documents: Sequence[Document], field: Field) -> Sequence[Any]:
+    known = {document: _envelope_value(document, field) for document in set(documents)}
+    return [known[document] for document in documents]
+
+
+def _envelope_value(document: Document, field: Field) -> Any:
+    found = (_below(document.envelope.get(key), field.path) for key in field.keys)
+    return next((value for value in found if value is not None and value != ""), None)
 
 
 def _envelope_extras(table: _Columns, records: Records, layout: Layout) -> None:
+    documents = set(records.documents)
     for name, path in layout.envelope_extras:
-        found = {id(document): _below(document.envelope, path) for document in records.documents}
-        table.undeclared(name, [found[id(document)] for document in records.documents], _no_token)
+        known = {document: _below(document.envelope, path) for document in documents}
+        table.undeclared(name, [known[document] for document in records.documents], _no_token)
 
 
 # -- records that are arrays -------------------------------------------------------------------------------------------
 
 
 def _array_columns(table: _Columns, records: Records, layout: Layout) -> None:
-    rows, tokens = records.values, RowTokens(records.raws)
+    rows = records.values
+    tokens = RowTokens(records.raws, rows)
     variants = _variants(rows, layout)
     columns = _transposed(rows, layout)
     for field in layout.fields:
@@ -227,7 +237,7 @@ def _array_columns(table: _Columns, records: Records, layout: Layout) -> None:
         assert field.index is not None
         column = _placed(columns, rows, variants, field)
         if column is not None and field.path:
-            column = [_below(value, field.path) for value in column]
+            column = [None if value is None else _below(value, field.path) for value in column]
         if field.carry:
             column = _carried(column or [None] * len(rows), records.documents, field.name)
         table.declared(field, column, _field_token(tokens, field))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flight_etl.core.decode.csv_rows import fields_of
 from flight_etl.core.decode.layouts import LAYOUT_NAMES, LAYOUTS
 from flight_etl.core.decode.walk import Walker
-from flight_etl.core.decode.window import Window
+from flight_etl.core.decode.window import BOM, Window
 from flight_etl.errors import FlightEtlError, InputError, Place, SettingsError
 from flight_etl.settings import DecodeSettings
 
@@ -22,7 +22,6 @@ __all__ = ["detect"]
 
 _HEAD_BYTES: Final = 4 << 20  # B that are looked at
 _RECORDS: Final = 64  # records that are looked at
-_BOM: Final = b"\xef\xbb\xbf"
 _CSV: Final = "opensky-history-csv"
 
 _FOREIGN: Final = (
@@ -62,7 +61,7 @@ def detect(source: Source, settings: DecodeSettings) -> Layout | None:
     Raises InputError for content that is no known layout, SettingsError for a layout that is not one.
     """
     data = _head(source)
-    text = data.removeprefix(_BOM).lstrip()
+    text = data.removeprefix(BOM).lstrip()
     if not text:
         return None
     is_json = text.startswith((b"{", b"["))
@@ -116,13 +115,13 @@ def _what(text: bytes, data: bytes) -> str:
 
 def _by_records(head: _Head) -> Layout | None:
     """First layout whose records are there, else the first whose array of records is there but empty."""
+    data = next(head.open())
+    columns = next(layout for layout in LAYOUTS.values() if layout.rows == "columns")
+    if _are_columns(data, columns):
+        return columns
     empty: Layout | None = None
     for layout in LAYOUTS.values():
-        if layout.rows == "csv":
-            continue
-        if layout.rows == "columns":
-            if _are_columns(head, layout):
-                return layout
+        if layout.rows in ("csv", "columns") or not _may_lead_to_records(data, layout):
             continue
         walker = Walker(head, layout, DecodeSettings(chunk_rows=_RECORDS))
         try:
@@ -152,10 +151,14 @@ def _is_scalar(value: Any) -> bool:
     return value is not ... and not isinstance(value, (dict, list))
 
 
-def _are_columns(head: _Head, layout: Layout) -> bool:
+def _may_lead_to_records(data: bytes, layout: Layout) -> bool:
+    """Whether all keys of one of the layout's paths to its records occur at all: cheap, and true for most only of one layout."""
+    return any(all(b'"%b"' % key.encode() in data for key in path) for path in layout.records)
+
+
+def _are_columns(data: bytes, layout: Layout) -> bool:
     """Whether an object has a column under one of the signatures' keys: a container in the place of a value."""
-    data = next(head.open()).removeprefix(_BOM).lstrip()
-    if not data.startswith(b"{"):
+    if not data.removeprefix(BOM).lstrip().startswith(b"{"):
         return False
     names = {key for signature in layout.signatures for key in signature}
     return any(found[1].decode() in names for found in _CONTAINER.finditer(data))

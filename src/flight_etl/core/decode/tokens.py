@@ -18,6 +18,7 @@ __all__ = ["MemberTokens", "RowTokens"]
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]:,]', re.DOTALL)
 _AFTER: Final = frozenset(b",} \t\r\n")
 _KEY_DEPTH: Final = 1
+_MINUS_ZERO: Final = b"-0"
 
 
 class MemberTokens:
@@ -34,6 +35,8 @@ class MemberTokens:
             return known
         if row not in self._parts:
             raw = self._raw_of(row)
+            if value == 0 and type(value) is int and _MINUS_ZERO not in raw:
+                return "0"
             usual = _usual_token(raw, key, value)
             if usual is not None:
                 return usual
@@ -44,19 +47,24 @@ class MemberTokens:
 class RowTokens:
     """Tokens of the elements of JSON arrays, given by row; each array is taken apart at most once."""
 
-    def __init__(self, raws: Sequence[bytes]) -> None:
-        self._raws = raws
+    def __init__(self, raws: Sequence[bytes], values: Sequence[Sequence[Any]]) -> None:
+        self._raws, self._values = raws, values
         self._parts: dict[int, list[bytes]] = {}
 
     def token(self, row: int, index: int, value: Any) -> str:
         """Token of element `index`, whose parsed value is `value`; strings are decoded."""
         known = _only_token(value)
+        if known is None and value == 0 and type(value) is int and _MINUS_ZERO not in self._raws[row]:
+            return "0"
         return self.raw(row, index).decode("utf-8", "replace") if known is None else known
 
     def raw(self, row: int, index: int) -> bytes:
         """Bytes of element `index`."""
         if row not in self._parts:
-            self._parts[row] = _parts(self._raws[row])
+            raw = self._raws[row]
+            plain = raw[1:-1].split(b",")
+            # As many commas as separators: then no comma stands inside a value.
+            self._parts[row] = [part.strip() for part in plain] if len(plain) == len(self._values[row]) else _parts(raw)
         return self._parts[row][index]
 
 

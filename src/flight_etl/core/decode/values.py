@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from flight_etl.core.decode.layout import Kind
@@ -41,6 +42,7 @@ _MOST_SECONDS: Final = 1e11
 _MAX_TIME_MS: Final = float(1 << 62)
 
 _UNREADABLE: Final = object()
+_COMPARABLE: Final = {int, float, str, type(None)}  # of which a value equals none of another meaning
 
 
 def column_of(values: Sequence[Any], field: Field) -> tuple[pa.Array, int]:
@@ -51,13 +53,15 @@ def column_of(values: Sequence[Any], field: Field) -> tuple[pa.Array, int]:
     if field.kind in (Kind.NUMBER, Kind.ALTITUDE) and kinds <= {int, float, type(None)}:
         try:
             return pa.array(values, pa.float64()), 0
-        except pa.ArrowInvalid:  # an int beyond 2**53
+        except (pa.ArrowInvalid, OverflowError):  # an int beyond 2**53
             return pa.array([None if v is None else float(v) for v in values], pa.float64()), 0
-    if field.kind is Kind.BOOL and kinds <= {bool, type(None)}:
-        return pa.array(values, pa.bool_()), 0
     read = _READERS[field.kind] if field.kind is not Kind.TIME else _time_reader(field.unit)
-    read_values = [None if value is None else read(value) for value in values]
-    unreadable = sum(value is _UNREADABLE for value in read_values)
+    if kinds <= _COMPARABLE:  # equal values are read alike, so each is read once
+        known = {value: read(value) for value in set(values) if value is not None}
+        read_values = list(map(known.get, values))
+    else:
+        read_values = [None if value is None else read(value) for value in values]
+    unreadable = read_values.count(_UNREADABLE)
     if unreadable:
         read_values = [None if value is _UNREADABLE else value for value in read_values]
     return pa.array(read_values, RAW_TYPES[field.kind]), unreadable
@@ -65,6 +69,8 @@ def column_of(values: Sequence[Any], field: Field) -> tuple[pa.Array, int]:
 
 def ground_of(values: Sequence[Any]) -> pa.Array:
     """Where an ALTITUDE was sent as the word "ground"."""
+    if str not in set(map(type, values)):
+        return pa.array(np.zeros(len(values), np.bool_))
     return pa.array([_is_ground(value) for value in values], pa.bool_())
 
 
@@ -110,19 +116,7 @@ def _text(value: Any) -> Any:
 
 def _time_reader(unit: Unit) -> Callable[[Any], Any]:
     """Reader of times, ms since 1970-01-01 UTC, for a field's unit."""
-    known: dict[Any, Any] = {}
-
-    def read(value: Any) -> Any:
-        if isinstance(value, (list, dict)):
-            return _UNREADABLE
-        key = (type(value), value)
-        if key not in known:
-            if len(known) > 1 << 16:
-                known.clear()
-            known[key] = _time(value, unit)
-        return known[key]
-
-    return read
+    return lambda value: _time(value, unit)
 
 
 def _time(value: Any, unit: Unit) -> Any:

@@ -7,27 +7,31 @@ was cut short costs no more than its last record.
 
 What the envelope says holds for all records of the document, also for those before it. Records wait until the document has
 ended; in a document too long for that, its end is looked up ahead.
+
+What is broken is left behind as `mend.py` describes.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from flight_etl.core.decode.collect import Collector, Document, Records, leads_to
+from flight_etl.core.decode.collect import Document, Records, leads_to
+from flight_etl.core.decode.mend import Mender
 from flight_etl.core.decode.parse import parse
 from flight_etl.core.decode.scan import (
-    ARRAY_ANCHOR,
-    ARRAY_END,
-    LINE_ANCHOR,
-    OBJECT_ANCHOR,
-    OBJECT_END,
+    CLOSE_ARRAY,
+    OPEN_ARRAY,
+    OPEN_OBJECT,
     Verdict,
+    between,
     extent,
-    find,
+    next_member,
     skip_blank,
 )
+from flight_etl.core.decode.window import Window
 from flight_etl.outcome import Reason
 
 if TYPE_CHECKING:
@@ -37,17 +41,27 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
+    _Way = Generator[None, None, tuple[int, Verdict, int]]
+
 __all__ = ["Walker"]
 
 _MAX_MEMBER_BYTES: Final = 1 << 20  # B of an envelope member
+_HEAD_BYTES: Final = 1 << 13  # B of an element within which the array of records begins, if it bears one
 _PARSER_DEPTH: Final = 1024  # levels that orjson accepts
-_BOM: Final = b"\xef\xbb\xbf"
-_QUOTE, _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY, _COMMA, _COLON = b'"{}[],:'
+_NULL: Final = b"null"
 
-_Level = dict[str, Any]
+# Brackets too many behind a value that is whole are no harm.
+_BETWEEN_DOCUMENTS: Final = between(b",]}")
+_BETWEEN_ELEMENTS: Final = between(b",:}")
+_GAP: Final = between(b",")
+# Where an element of an array most likely ends, for a first try: group 1 is behind it, the match ends at the next one.
+_ENDS: Final = {
+    list: re.compile(rb"\]()[ \t\r\n]*(?:,[ \t\r\n]*(?=\[)|(?=\]))"),
+    dict: re.compile(rb"\}()[ \t\r\n]*(?:,[ \t\r\n]*(?=\{)|(?=\]))"),
+}
 
 
-class Walker(Collector):
+class Walker(Mender):
     """Walks a stream and collects its records; see the module's docstring. `walk` is to be run, `take` to be called between."""
 
     def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, offset: int = 0) -> None:
@@ -55,20 +69,23 @@ class Walker(Collector):
         self._source, self._layout = source, layout
         self._paths = [path for path in layout.records if path]
         self._heads = frozenset(path[0] for path in self._paths)
+        self._names = [orjson.dumps(path[-1]) for path in self._paths]
         self._wanted = {key for f in layout.fields if f.envelope for key in f.keys}
         self._wanted |= {path[0] for _, path in layout.envelope_extras}
-        self._end = ARRAY_END if layout.rows == "array" else OBJECT_END
-        self._anchor = ARRAY_ANCHOR if layout.rows == "array" else OBJECT_ANCHOR
+        self._addresses = [key for f in layout.fields if f.target == "icao24" and not f.envelope for key in f.keys]
+        self._end: re.Pattern[bytes] = _ENDS[self._row]
         self._fast = settings.max_depth >= _PARSER_DEPTH
+        self._slow_until = 0  # position before which a first try at elements is in vain
+        self._nulls = 0  # null where an array of records may stand
 
     def _complete(self, document: Document) -> None:
         """Look up what the document says behind the records read so far."""
         if document.complete:  # documents before it are, too
             return
         ahead = Walker(self._source, self._layout, self._settings, document.offset)
-        found = Document(document.offset)
-        for _ in ahead._object(document.offset, found):
-            ahead.found = Records()
+        found = Document(document.offset, document.path)
+        for _ in ahead._members(document.offset, found, keep=document.offset):
+            ahead.found, ahead.dropped, ahead._held = Records(), [], 0
         document.envelope.update(found.envelope)
         document.complete = True
 
@@ -76,39 +93,27 @@ class Walker(Collector):
 
     def walk(self) -> Iterator[None]:
         """Walk the whole stream; gives way whenever enough records have come together."""
-        at = self.window.start
         window = self.window
-        while len(window.data) < len(_BOM) and window.more(at):
-            pass
-        if window.data.startswith(_BOM):
-            at += len(_BOM)
-        while True:
-            at = skip_blank(window, at)
-            if at < 0:
-                return
-            byte = window.data[at - window.start]
-            if byte == _OPEN_OBJECT:
+        at = window.skip_bom()
+        while (at := skip_blank(window, at, pattern=_BETWEEN_DOCUMENTS)) >= 0:
+            byte = window.byte(at)
+            if byte == OPEN_OBJECT:
+                begin = at
                 if self._plain and self._fast:
-                    at, done = self._lines(at)
-                    if done:
-                        if self.is_ready(self._settings.chunk_rows):
-                            yield
-                        continue
-                at = yield from self._object(at, self._document(at))
-            elif byte == _OPEN_ARRAY:
+                    at = self._lines(at)
+                if at == begin:
+                    at = yield from self._object(at)
+            elif byte == OPEN_ARRAY:
                 at = yield from self._array(at, self._bare)
-            elif byte == _COMMA:
-                at += 1
             else:
                 at = self._stray(at)
-            if self.is_ready(self._settings.chunk_rows):
+            if self.is_ready():
                 yield
 
-    def _lines(self, at: int) -> tuple[int, bool]:
-        """Read lines that are a record each, as long as they are; True if there was one."""
-        window = self.window
-        first, last = at, self.read + self._settings.chunk_rows
-        limit = self._settings.max_record_bytes
+    def _lines(self, at: int) -> int:
+        """Read lines that are a record each, as long as they are."""
+        window, limit = self.window, self._settings.max_record_bytes
+        last = self.read + self._settings.chunk_rows
         while self.read < last:
             data, start = window.data, window.start
             line_end = data.find(b"\n", at - start)
@@ -130,260 +135,172 @@ class Walker(Collector):
             if line_end == len(data):
                 break
             at += 1
-        return at, at > first
+        return at
 
     def _is_array_or_null(self, value: dict[str, Any], path: tuple[str, ...]) -> bool:
         """Whether the document has its records, or null in their place, at `path`; beside an address null is only a value."""
         there = leads_to(value, path)
         return isinstance(there, list) or (there is None and not self._has_address(value))
 
-    def _has_address(self, value: dict[str, Any]) -> bool:
-        keys = (key for f in self._layout.fields if f.target == "icao24" and not f.envelope for key in f.keys)
-        return self._plain and any(value.get(key) is not None for key in keys)
+    def _has_address(self, value: object) -> bool:
+        return isinstance(value, dict) and any(value.get(key) is not None for key in self._addresses)
 
-    def _document(self, at: int) -> Document:
-        return Document(at, complete=not self._wanted)
-
-    def _object(self, at: int, document: Document) -> Generator[None, None, int]:
+    def _object(self, at: int) -> Generator[None, None, int]:
         """Walk an object at the top: an envelope, or a record."""
-        begin, before = at, (self.read, self.empty_documents)
-        at, verdict = yield from self._members(at, (), document, document.envelope, keep=begin)
-        document.complete = True
-        if (self.read, self.empty_documents) != before:
-            if verdict is Verdict.CUT and self.cut_at is None:
-                self.cut_at = at
-            return at
-        return self._whole(begin, at, verdict)
+        begin, before, self._nulls = at, (self.read, self.empty_documents), 0
+        document = Document(at, complete=not self._wanted)
+        at, verdict = yield from self._members(at, document, keep=begin)
+        leads = (self.read, self.empty_documents) != before
+        if self._nulls and not leads and not self._is_record(begin, at, verdict):
+            self.empty_documents += 1
+            leads = True
+        if not leads:
+            return self._whole(begin, at, verdict)
+        if verdict is Verdict.CUT and self.cut_at is None:
+            self.cut_at = at
+        return at
+
+    def _is_record(self, begin: int, end: int, verdict: Verdict) -> bool:
+        """Whether an object is a record with an address of its own, so that a null in it is just a value."""
+        if not self._plain or verdict is not Verdict.WHOLE or end - begin > self._settings.max_record_bytes:
+            return False
+        return self._has_address(parse(self.window.cut(begin, end)).value)
 
     def _whole(self, begin: int, at: int, verdict: Verdict) -> int:
         """Take an object that leads to no records as a record, or book it as broken."""
         window, limit = self.window, self._settings.max_record_bytes
         if verdict in (Verdict.BROKEN, Verdict.CUT):
-            held = begin >= window.start
-            anchor = find(window, LINE_ANCHOR, begin + 1 if held else at, limit=limit)
-            if anchor >= 0:
-                self._drop(begin, Reason.BAD_JSON, "not JSON", window.data[max(begin - window.start, 0) :])
-                return anchor
-            if verdict is Verdict.CUT:
-                self._drop(begin, Reason.TRUNCATED, "the input ends inside it")
-                self.cut_at = begin
-            else:
-                self._drop(begin, Reason.BAD_JSON, "not JSON, and nothing behind it looks like a record")
-            while window.more(window.end):
-                pass
-            return window.end
-        end, verdict = (
-            (at, Verdict.LARGE)
-            if begin < window.start
-            else extent(window, begin, keep=begin, limit=limit, max_depth=self._settings.max_depth)
-        )
+            return self._next_line(begin, at, verdict)
+        verdict = Verdict.LARGE
+        if at - begin <= limit:
+            _, verdict = extent(window, begin, keep=begin, limit=limit, max_depth=self._settings.max_depth)
         if not self._plain and verdict is Verdict.WHOLE:
-            self._drop(begin, Reason.NOT_A_RECORD, f"an object without {self._names()}", window.cut(begin, end))
+            names = " or ".join("$." + ".".join(path) for path in self._paths)
+            self._drop(begin, Reason.NOT_A_RECORD, f"an object without {names}", window.cut(begin, at))
         else:
-            self._judge(begin, end, verdict, self._bare)
-        return end
+            self._judge(begin, at, verdict, self._bare)
+        return at
 
-    def _names(self) -> str:
-        return " or ".join(json_path for json_path in ("$." + ".".join(path) for path in self._paths))
-
-    def _members(
-        self, at: int, prefix: tuple[str, ...], document: Document, level: _Level, *, keep: int
-    ) -> Generator[None, None, tuple[int, Verdict]]:
+    def _members(self, at: int, document: Document, *, keep: int) -> Generator[None, None, tuple[int, Verdict]]:
         """Go through the members of the object at `at`: into the records, along the paths to them, past all others."""
-        window, limit = self.window, self._settings.max_record_bytes
-        at += 1
-        while True:
+        limit = self._settings.max_record_bytes
+        at, verdict = at + 1, Verdict.WHOLE
+        while verdict not in (Verdict.BROKEN, Verdict.CUT):
             if at - keep > limit:  # whatever it is, it is no record; bytes need not be kept
                 keep = at
-            at = skip_blank(window, at, keep)
-            if at < 0:
-                return window.end, Verdict.CUT
-            byte = window.data[at - window.start]
-            if byte == _CLOSE_OBJECT:
-                return at + 1, Verdict.WHOLE
-            if byte == _COMMA:
-                at += 1
-                continue
-            if byte != _QUOTE:
-                return at, Verdict.BROKEN
-            end, verdict = extent(window, at, keep=keep, limit=limit, max_depth=1)
-            if verdict is not Verdict.WHOLE:
-                return end, verdict if verdict is Verdict.CUT else Verdict.BROKEN
-            key = parse(window.cut(at, end)).value
-            at = skip_blank(window, end, keep)
-            if at < 0 or window.data[at - window.start] != _COLON:
-                return (window.end, Verdict.CUT) if at < 0 else (at, Verdict.BROKEN)
-            at = skip_blank(window, at + 1, keep)
-            if at < 0:
-                return window.end, Verdict.CUT
-            at, verdict, keep = yield from self._member(at, (*prefix, key), document, level, keep=keep)
-            if verdict in (Verdict.BROKEN, Verdict.CUT):
-                return at, verdict
+            key, at, verdict = next_member(self.window, at, keep=keep, limit=limit)
+            if key is None:
+                break
+            at, verdict, keep = yield from self._member(at, parse(key).value, document, keep=keep)
+        document.complete = True
+        return at, verdict
 
-    def _member(
-        self, at: int, path: tuple[str, ...], document: Document, level: _Level, *, keep: int
-    ) -> Generator[None, None, tuple[int, Verdict, int]]:
+    def _member(self, at: int, key: str, document: Document, *, keep: int) -> _Way:
         """Read one member's value, which begins at `at`; also gives the position from which bytes are kept."""
-        window = self.window
-        byte = window.data[at - window.start]
-        if path in self._paths and byte == _OPEN_ARRAY:
-            document.envelope = level
+        window, path = self.window, (*document.path, key)
+        byte = window.byte(at)
+        if byte == OPEN_ARRAY and path in self._paths:
             before = self.read
             at = yield from self._array(at, document)
             self.empty_documents += self.read == before
             return at, Verdict.CUT if self.cut_at is not None else Verdict.WHOLE, at
-        if byte == _OPEN_OBJECT and any(one[: len(path)] == path for one in self._paths if len(one) > len(path)):
-            at, verdict = yield from self._members(at, path, document, {}, keep=keep)
+        if byte == OPEN_OBJECT and self._is_on_the_way(path):
+            inner = Document(at, path, complete=not self._wanted)
+            at, verdict = yield from self._members(at, inner, keep=keep)
             return at, verdict, keep
-        end, verdict = self._value(at, keep)
-        if verdict in (Verdict.BROKEN, Verdict.CUT):
-            return end, verdict, keep
-        if path in self._paths and end - at == len(b"null") and window.cut(at, end) == b"null" and not self._is_record_at(keep):
-            self.empty_documents += 1
-        if path[-1] in self._wanted and end - at <= _MAX_MEMBER_BYTES and at >= window.start:
-            level[path[-1]] = parse(window.cut(at, end)).value
-        return end, Verdict.WHOLE, keep
+        end, verdict = extent(window, at, keep=keep, limit=self._settings.max_record_bytes, max_depth=_PARSER_DEPTH)
+        if verdict is Verdict.WHOLE and end - at <= _MAX_MEMBER_BYTES:
+            raw = window.cut(at, end)
+            self._nulls += raw == _NULL and path in self._paths
+            if key in self._wanted:
+                document.envelope[key] = parse(raw).value
+        return end, verdict, keep
 
-    def _is_record_at(self, begin: int) -> bool:
-        """Whether the object at `begin` bears an address of its own, so that a null in it is just a value."""
-        if not self._plain:
-            return False
-        end, verdict = extent(
-            self.window, begin, keep=begin, limit=self._settings.max_record_bytes, max_depth=self._settings.max_depth
-        )
-        value = parse(self.window.cut(begin, end)).value if verdict is Verdict.WHOLE else None
-        return isinstance(value, dict) and self._has_address(value)
-
-    def _value(self, at: int, keep: int) -> tuple[int, Verdict]:
-        """Find the end of any value."""
-        return extent(self.window, at, keep=keep, limit=self._settings.max_record_bytes, max_depth=_PARSER_DEPTH)
-
-    def _stray(self, at: int) -> int:
-        """Book what stands between documents and begins none, up to the next line or bracket."""
-        window = self.window
-        begin = at
-        while True:
-            data = window.data
-            i = at - window.start
-            ends = [e for e in (data.find(mark, i + 1) for mark in (b"\n", b"{", b"[")) if e >= 0]
-            if ends or not window.more(begin if window.end - begin <= _MAX_MEMBER_BYTES else window.end):
-                break
-            at = max(at, window.start)
-        end = window.start + min(ends) if ends else window.end
-        raw = window.data[max(begin - window.start, 0) : end - window.start]
-        scalar = parse(raw.strip()).error is None
-        reason = Reason.NOT_A_RECORD if scalar else Reason.BAD_JSON
-        self._drop(begin, reason, "a value that is no record" if scalar else "not JSON", raw)
-        return end
+    def _is_on_the_way(self, path: tuple[str, ...]) -> bool:
+        return any(one[: len(path)] == path for one in self._paths if len(one) > len(path))
 
     # -- arrays ------------------------------------------------------------------------------------------------------
 
     def _array(self, at: int, document: Document) -> Generator[None, None, int]:
         """Walk an array of records, to behind its end."""
-        window, chunk = self.window, self._settings.chunk_rows
+        window = self.window
         at += 1
         while True:
             if self._fast and (self._plain or document is not self._bare):
-                at = self._elements(at, document, chunk)
-            if self.is_ready(chunk):
+                at = self._elements(at, document)
+            if self.is_ready():
                 yield
-            at = skip_blank(window, at)
+            at = skip_blank(window, at, pattern=_BETWEEN_ELEMENTS)
             if at < 0:
                 self.cut_at = window.end
                 return window.end
-            byte = window.data[at - window.start]
-            if byte == _CLOSE_ARRAY:
-                return at + 1
-            if byte in (_COMMA, _CLOSE_OBJECT, _COLON):  # a stray bracket behind a record that is whole is no harm
-                at += 1
-                continue
-            if byte == _OPEN_OBJECT and self._bears_records(at):
+            byte = window.byte(at)
+            if byte == CLOSE_ARRAY:
+                # A record behind a `]` shows that it was one too many, as only a member can follow.
+                behind = self._goes_on(at) if document is not self._bare else -1
+                if behind < 0:
+                    return at + 1
+                at = behind
+            elif byte == OPEN_OBJECT and self._bears_records(at):
                 if document is not self._bare:  # a line that was cut short, and the next document
                     return at
-                at = yield from self._object(at, self._document(at))
-                continue
-            at, ends = self._element(at, document)
-            if ends:
-                return at
+                at = yield from self._object(at)
+            else:
+                at, ends = self._element(at, document)
+                if ends:
+                    return at
 
-    def _elements(self, at: int, document: Document, chunk: int) -> int:
+    def _elements(self, at: int, document: Document) -> int:
         """Read elements as long as they are in memory, in order, and records."""
         data, start = self.window.data, self.window.start
-        last, limit = self.read + chunk, self._settings.max_record_bytes
-        row, least, opener = self._row, self._least, b"[" if self._row is list else b"{"
-        search, heads = self._end.search, self._heads
-        i = at - start
-        while self.read < last:
-            i = data.find(opener, i)
-            if i < 0 or (i > at - start and data[at - start : i].strip(b" \t\r\n,")):
-                break
+        if at < self._slow_until or at >= self.window.end:
+            return at
+        last, limit = self.read + self._settings.chunk_rows, self._settings.max_record_bytes
+        search, heads, row, least, opener = self._end.search, self._heads, self._row, self._least, self._opener
+        gap = _GAP.search(data, at - start)
+        i = gap.start() if gap else len(data)
+        while self.read < last and i < len(data) and data[i] == opener:
             match = search(data, i)
-            if match is None or match.start(1) - i > limit:
+            if match is None:
+                self._slow_until = self.window.end
                 break
             raw = data[i : match.start(1)]
             try:
-                value: Any = orjson.loads(raw)
+                value: Any = orjson.loads(raw) if len(raw) <= limit else None
             except orjson.JSONDecodeError:
-                break
+                value = None
             if type(value) is not row or len(value) < least or (row is dict and not heads.isdisjoint(value)):
+                self._slow_until = start + match.start(1)
                 break
             self._keep(start + i, raw, value, document)
-            i = match.start(1)
-            at = start + i
-        return at
+            i = match.end()
+        return start + i
 
     def _bears_records(self, at: int) -> bool:
-        """Whether the object at `at` leads to an array of records itself."""
-        if not self._paths:
+        """Whether the object at `at` leads to an array of records itself, as far as its head tells."""
+        data = self._head(at, _HEAD_BYTES)
+        if not any(name in data for name in self._names):
             return False
-        window, limit = self.window, self._settings.max_record_bytes
-        end, verdict = extent(window, at, keep=at, limit=limit, max_depth=self._settings.max_depth)
-        if verdict is Verdict.WHOLE:
-            value = parse(window.cut(at, end)).value
-            return isinstance(value, dict) and any(isinstance(leads_to(value, path), list) for path in self._paths)
-        # Too large or cut: its first key tells.
-        head = window.data[max(at - window.start, 0) :][:_MAX_MEMBER_BYTES]
-        return at >= window.start and any(b'"%b"' % path[-1].encode() in head for path in self._paths) and self._row is list
+        head = Window(iter((data,)))
+        head.more(0)
+        return self._leads(head, 0, ()) < 0
 
-    def _element(self, at: int, document: Document) -> tuple[int, bool]:
-        """Read the element at `at` with all care; True when the document ends with it."""
-        window, limit = self.window, self._settings.max_record_bytes
-        end, verdict = extent(window, at, keep=at, limit=limit, max_depth=self._settings.max_depth)
-        if verdict is Verdict.BROKEN:
-            anchor = find(window, self._anchor, at, limit=limit)
-            if anchor < 0:
-                self._drop(at, Reason.BAD_JSON, "not JSON, and nothing behind it looks like a record", self._seen(at))
-                while window.more(window.end):
-                    pass
-                self.cut_at = window.end
-                return window.end, True
-            self._drop(at, Reason.BAD_JSON, "not JSON", self._seen(at)[: anchor - at])
-            return anchor, self._begins_document(anchor)
-        if verdict is Verdict.CUT:
-            return self._cut_element(at)
-        self._judge(at, end, verdict, document)
-        return end, False
-
-    def _cut_element(self, at: int) -> tuple[int, bool]:
-        """Book an element inside which the stream ends, unless a line in it begins anew."""
-        window = self.window
-        anchor = find(window, self._anchor, at, limit=self._settings.max_record_bytes) if at >= window.start else -1
-        if anchor >= 0 and anchor < window.end:
-            self._drop(at, Reason.BAD_JSON, "not JSON", self._seen(at)[: anchor - at])
-            return anchor, self._begins_document(anchor)
-        self._drop(at, Reason.TRUNCATED, "the input ends inside it", self._seen(at))
-        self.cut_at = at
-        return window.end, True
-
-    def _begins_document(self, at: int) -> bool:
-        """Whether a bracket at the begin of a line, where no comma leads to it, begins another document."""
-        data, i = self.window.data, at - self.window.start
-        before = data[:i].rstrip(b" \t\r\n")
-        return (
-            data[i : i + 1] == b"{"
-            and (self._row is list or not before.endswith((b",", b"[")))
-            and b"\n" in data[len(before) : i]
-        )
-
-    def _seen(self, at: int) -> bytes:
-        return self.window.data[max(at - self.window.start, 0) :]
+    def _leads(self, head: Window, at: int, path: tuple[str, ...]) -> int:
+        """-1 where the object at `at` leads to records, else the position behind it or the end of what is known of it."""
+        verdict = Verdict.WHOLE
+        at += 1
+        while verdict in (Verdict.WHOLE, Verdict.DEEP):
+            key, at, verdict = next_member(head, at, keep=0, limit=_HEAD_BYTES)
+            if key is None:
+                return at if verdict is Verdict.WHOLE else head.end
+            below = (*path, parse(key).value)
+            byte = head.byte(at)
+            if below in self._paths and (byte == OPEN_ARRAY or (self._row is list and byte == _NULL[0])):
+                return -1
+            if byte == OPEN_OBJECT and self._is_on_the_way(below):
+                at = self._leads(head, at, below)
+                if at < 0:
+                    return at
+            else:
+                at, verdict = extent(head, at, keep=0, limit=_HEAD_BYTES, max_depth=_PARSER_DEPTH)
+        return head.end

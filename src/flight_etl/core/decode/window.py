@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from flight_etl.errors import FlightEtlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Source", "Window"]
+__all__ = ["BOM", "Source", "Window"]
+
+BOM: Final = b"\xef\xbb\xbf"
+_SHARE: Final = 8  # a read adds at least one part in so many of what is kept, or small blocks would be copied again and again
 
 
 class Source(Protocol):
@@ -44,18 +47,39 @@ class Window:
         return self.start + len(self.data)
 
     def more(self, keep: int) -> bool:
-        """Read the next block and forget all bytes before `keep`; False at the end of the stream."""
+        """Read on and forget all bytes before `keep`; False at the end of the stream."""
+        keep = max(self.start, min(keep, self.end))
+        kept = self.data[keep - self.start :]
+        blocks, size = [kept], 0
         try:
-            block = next((block for block in self._blocks if block), None)
+            for block in self._blocks:
+                blocks.append(block)
+                size += len(block)
+                if size * _SHARE >= len(kept) and size:
+                    break
         except FlightEtlError as error:
-            self.failure, block = error, None
-        if block is None:
-            self.ended = True
-            return False
-        keep = min(keep, self.end)
-        self.data = self.data[keep - self.start :] + block
-        self.start = keep
-        return True
+            self.failure = error
+        self.ended = not size
+        if size:
+            self.data = b"".join(blocks)
+            self.start = keep
+        return size > 0
+
+    def drain(self) -> int:
+        """Read to the end of the stream, which is the result, and keep nothing."""
+        while self.more(self.end):
+            pass
+        return self.end
+
+    def skip_bom(self) -> int:
+        """Position of the first byte of the content; to be called first."""
+        while len(self.data) < len(BOM) and self.more(self.start):
+            pass
+        return self.start + len(BOM) * self.data.startswith(BOM)
+
+    def byte(self, at: int) -> int:
+        """Byte at a position in memory."""
+        return self.data[at - self.start]
 
     def cut(self, begin: int, end: int) -> bytes:
         """Bytes from `begin` to before `end`, which must be in memory."""

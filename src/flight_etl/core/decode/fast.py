@@ -1,0 +1,219 @@
+"""The walker that hands runs of plain records to `_fast.pyx`, and keeps what comes of them until it is handed out.
+
+What is not plain takes the way of the reference decoder, record by record; then the fast one goes on. So the answers are the
+reference decoder's, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+
+from flight_etl.core.decode import _fast
+from flight_etl.core.decode.fast_table import Batch
+from flight_etl.core.decode.plan import plan_of
+from flight_etl.core.decode.scan import Verdict
+from flight_etl.core.decode.walk import Walker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from flight_etl.core.decode.collect import Document, Records
+    from flight_etl.core.decode.layout import Layout
+    from flight_etl.core.decode.plan import Plan
+    from flight_etl.core.decode.window import Source
+    from flight_etl.settings import DecodeSettings
+
+__all__ = ["fast_walker"]
+
+
+def fast_walker(source: Source, layout: Layout, settings: DecodeSettings) -> Walker:
+    """Walker for a layout: the fast one, where the parser knows such layouts."""
+    plan = plan_of(layout)
+    return Walker(source, layout, settings) if plan is None else FastWalker(source, layout, settings, plan)
+
+
+_BLANK: Final = rb"[ \t\r\n]*+"
+_STRING: Final = rb'"[^"\\]*+"'
+_MEMBER: Final = _BLANK + _STRING + _BLANK + b":" + _BLANK + b"(?:" + _STRING + rb"|[-+.\w]++)" + _BLANK
+_TAIL: Final = re.compile(b"((?:" + _BLANK + b"," + _MEMBER + b")*+)" + _BLANK + rb"\}")
+
+
+def _head_before(names: Sequence[bytes]) -> re.Pattern[bytes]:
+    """Pattern of the begin of an object up to the array under one of the names; group 1 are the members before."""
+    name = b"(?:" + b"|".join(map(re.escape, names)) + b")"
+    return re.compile(rb"\{((?:" + _MEMBER + b",)*+)" + _BLANK + name + _BLANK + b":" + _BLANK + rb"(?=\[)")
+
+
+class _Stop(NamedTuple):
+    """Why and where the parser stopped, and how many rows and NaN it had read by then."""
+
+    status: int
+    at: int
+    rows: int
+    nans: int
+
+
+class FastWalker(Walker):
+    """A Walker that gives batches in the place of records."""
+
+    def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, plan: Plan, offset: int = 0) -> None:
+        super().__init__(source, layout, settings, offset)
+        self._batches = _Batches(_fast.Parser(plan, settings.max_depth), plan, settings.chunk_rows)
+        self.found = self._batches  # type: ignore[assignment]  # of the same shape as Records
+        self._single = replace(settings, chunk_rows=1)
+        self._before: re.Pattern[bytes] | None = (
+            None if any(len(path) > 1 for path in self._paths) or not self._paths else _head_before(self._names)
+        )
+
+    # -- documents: members round the records, where they are plain ----------------------------------------------------
+
+    def _members(self, at: int, document: Document, *, keep: int) -> Generator[None, None, tuple[int, Verdict]]:
+        opening = self._opening(at, document.envelope)
+        if opening < 0:
+            return (yield from super()._members(at, document, keep=keep))
+        before = self.read
+        at = yield from self._array(opening, document)
+        self.empty_documents += self.read == before
+        verdict = Verdict.WHOLE if self.cut_at is None else Verdict.CUT
+        end = self._ending(at, document.envelope) if verdict is Verdict.WHOLE else at
+        if end < 0:
+            return (yield from super()._members(at - 1, document, keep=at))
+        document.complete = True
+        return end, verdict
+
+    def _opening(self, at: int, envelope: dict[str, Any] | None) -> int:
+        """Position of the array of records of the object at `at`, and the members before it; -1: not plain, or not in memory."""
+        found = self._before.match(self.window.data, at - self.window.start) if self._before else None
+        if found is None or not self._read_members(b"{" + found[1] + b'"":0}', found.end() - found.start(), envelope):
+            return -1
+        return self.window.start + found.end()
+
+    def _ending(self, at: int, envelope: dict[str, Any]) -> int:
+        """Position behind the object that goes on at `at`, and the rest of its members; -1: not plain, or not in memory."""
+        found = _TAIL.match(self.window.data, at - self.window.start)
+        if found is None or not self._read_members(b'{"":0' + found[1] + b"}", found.end() - found.start(), envelope):
+            return -1
+        return self.window.start + found.end()
+
+    def _read_members(self, raw: bytes, size: int, envelope: dict[str, Any] | None) -> bool:
+        """Add members to an envelope; False where the way is longer."""
+        if size > self._settings.max_record_bytes:
+            return False
+        try:
+            members = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return False
+        if not self._heads.isdisjoint(members):
+            return False
+        if envelope is not None:
+            envelope.update((key, value) for key, value in members.items() if key in self._wanted)
+        return True
+
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def _lines(self, at: int) -> int:
+        return self._run(at, self._bare, self._line)
+
+    def _line(self, at: int) -> int:
+        """Read a line as the reference does, unless it is seen to be a document."""
+        return at if self._opening(at, None) >= 0 else super()._lines(at)
+
+    def _elements(self, at: int, document: Document) -> int:
+        return self._run(at, document, lambda place: super(FastWalker, self)._elements(place, document))
+
+    def _run(self, at: int, document: Document, careful: Callable[[int], int]) -> int:
+        """Read records from `at` on as long as they are in order; `careful` reads single ones."""
+        window, limit, chunk = self.window, self._settings.max_record_bytes, self._settings.chunk_rows
+        last = self.read + chunk
+        while self.read < last and not self.is_ready():
+            stop = self._batches.run((window.data, window.start), at, self.read, (limit, last - self.read), document)
+            self._held += stop.at - at
+            self.read += stop.rows
+            if stop.nans:
+                self.counts["nan_token"] = self.counts.get("nan_token", 0) + stop.nans
+            at, read = stop.at, self.read
+            if stop.status == _fast.FULL:
+                continue
+            if stop.status in (_fast.END, _fast.CUT) and not window.ended and window.end - at <= limit and window.more(at):
+                continue
+            if stop.status in (_fast.ODD, _fast.CUT):
+                at = self._one(at, careful)
+            if self.read == read:
+                break
+        return at
+
+    def _one(self, at: int, careful: Callable[[int], int]) -> int:
+        """Read at most one record as the reference does."""
+        settings, self._settings = self._settings, self._single
+        try:
+            return careful(at)
+        finally:
+            self._settings = settings
+
+    def _keep(self, at: int, raw: bytes, value: Any, document: Document) -> None:
+        self._batches.add(self.read, at, raw, value, document)
+        self.read += 1
+        self._held += len(raw)
+
+    def _split(self, count: int) -> Records:
+        batch = self._batches.split(count)
+        self._held = self._batches.size
+        return batch  # type: ignore[return-value]
+
+
+class _Batches:
+    """Batches of at most `chunk_rows` rows, of which the parser fills the last one. To the walker they look like Records."""
+
+    def __init__(self, parser: _fast.Parser, plan: Plan, chunk_rows: int) -> None:
+        self._parser, self._plan, self._chunk_rows = parser, plan, chunk_rows
+        self._batches = [Batch(plan)]
+
+    def __len__(self) -> int:
+        return (len(self._batches) - 1) * self._chunk_rows + self._batches[-1].rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of all records."""
+        return sum(batch.size for batch in self._batches)
+
+    @property
+    def documents(self) -> _Batches:
+        """Documents by row."""
+        return self
+
+    def __getitem__(self, row: int) -> Document:
+        return self._batches[row // self._chunk_rows].document(row % self._chunk_rows)
+
+    def run(self, piece: tuple[bytes, int], begin: int, number: int, most: tuple[int, int], document: Document) -> _Stop:
+        """Have the parser read from `begin` on, in a piece of the stream; most bytes of a record, and most rows."""
+        batch = self._batches[-1]
+        data, start = piece
+        rows = min(most[1], self._chunk_rows - batch.rows)
+        status, end, count, nans = self._parser.run(data, begin - start, start, number, most[0], rows)
+        batch.add_run(count, end + start - begin, piece, document)
+        self._seal()
+        return _Stop(status, start + end, count, nans)
+
+    def add(self, number: int, at: int, raw: bytes, value: Any, document: Document) -> None:
+        """Add a record that the reference decoder has parsed."""
+        self._batches[-1].add_odd(number, at, raw, value, document)
+        self._seal()
+
+    def _seal(self) -> None:
+        """Take what was parsed into the batch that is full, and begin the next one."""
+        if self._batches[-1].rows == self._chunk_rows:
+            self._batches[-1].take(self._parser)
+            self._batches.append(Batch(self._plan))
+
+    def split(self, count: int) -> Batch:
+        """Take off the first batch, which has `count` rows."""
+        batch = self._batches.pop(0)
+        if not self._batches:
+            batch.take(self._parser)
+            self._batches.append(Batch(self._plan))
+        assert batch.rows == count
+        return batch
