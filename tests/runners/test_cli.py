@@ -513,12 +513,12 @@ def test_places_that_are_not_local_are_refused_by_name(etl: Command) -> None:
 def test_an_interrupted_run_leaves_nothing(
     start: Callable[..., subprocess.Popen[bytes]], generated: Callable[..., Path], tmp_path: Path, number: int
 ) -> None:
-    sample = generated(30_000, layout="trace")
+    sample = generated(150_000, layout="trace")
     process = start("run", sample, "-o", "out")
     deadline = time.monotonic() + 30
     while not any(path.name.startswith(".out") for path in tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.3)  # well inside the run
+    time.sleep(0.1)  # well inside the run
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err

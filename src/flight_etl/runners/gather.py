@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Gather"]
 
 _BATCH_ROWS: Final = 2_048  # rows between two index entries of a run
-_FAN_IN: Final = (6, 48)  # least and most runs that are read side by side; more are merged first
+_FAN_IN: Final = (6, 48)  # least and most runs on disk that are read side by side; more are merged first
 _BATCH_COPIES: Final = 4  # of a batch of each of these runs are in memory at once
 _WORDS: Final = tuple(c.name for c in NORMAL if pa.types.is_dictionary(c.type))
 
 Key = tuple[int, int]  # address code, ms UTC
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
     """A sorted run and the reading position in it."""
 
@@ -112,7 +112,7 @@ class Gather:
         low, high = _FAN_IN
         batch_bytes = _BATCH_COPIES * _BATCH_ROWS * max(self.row_bytes, 1.0)
         fan_in = max(low, min(high, int(self.run_bytes / batch_bytes)))
-        while len(self._runs) > fan_in:
+        while sum(run.reader is not None for run in self._runs) > fan_in:
             self._merge_oldest(rows, fan_in)
         yield from _merge(self._runs, rows, plan)
         self.close()
@@ -154,8 +154,9 @@ class Gather:
         return _Run(keys, rows, reader=RunReader(path, words=_WORDS))
 
     def _merge_oldest(self, rows: int, fan_in: int) -> None:
-        """Merge as many runs as may be read side by side into one on disk."""
-        oldest, self._runs = self._runs[:fan_in], self._runs[fan_in:]
+        """Merge as many runs on disk as may be read side by side into one."""
+        oldest = [run for run in self._runs if run.reader is not None][:fan_in]
+        self._runs = [run for run in self._runs if run not in oldest]
         self._runs.append(self._spill(_merge(oldest, rows)))
         for run in oldest:
             run.close()
