@@ -17,6 +17,7 @@ from flight_etl import resources
 from flight_etl._version import __version__
 from flight_etl.core import extras
 from flight_etl.core.clean import units_warning
+from flight_etl.core.decode import decoder_name
 from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
@@ -367,4 +368,5 @@ def _report(
         bytes_in=sum(source.size_bytes for source in found.sources),
         bytes_out=tally.bytes_out,
         peak_rss_mb=resources.peak_rss_mb(),
+        decoder=decoder_name(),
     )

@@ -80,6 +80,8 @@ def report(done: Report) -> None:
         grid.add_row("values", ", ".join(f"{number:,} {_rule(rule)}" for rule, number in notable.items()))
     speed = done.read / done.seconds if done.seconds else 0
     grid.add_row("took", f"{done.seconds:.1f} s ({speed:,.0f} records/s), {done.peak_rss_mb:,.0f} MB at most")
+    if done.decoder == "reference":
+        grid.add_row("decoder", "reference, the slow one: there was no C compiler when flight-etl was installed")
     console.print(grid)
     if len(done.inputs) > 1 or done.failed:
         console.print(_inputs(done))
