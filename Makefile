@@ -21,8 +21,8 @@ $(READY): requirements/dev.txt pyproject.toml $(wildcard setup.py src/flight_etl
 
 demo: $(READY)  ## generate flights, run the main job on them, and look at the result
 	@mkdir -p demo/recordings
-	$(BIN)/flight-etl generate 150000 --layout readsb --complexity complex -o demo/recordings/receiver.json.gz
-	$(BIN)/flight-etl generate 50000 --layout opensky --complexity complex --seed 1 -o demo/recordings/states.ndjson
+	$(BIN)/flight-etl generate 100000 --layout readsb --complexity complex -o demo/recordings/receiver.json.gz
+	$(BIN)/flight-etl generate 100000 --layout opensky --complexity complex -o demo/recordings/states.ndjson
 	$(BIN)/flight-etl run demo/recordings --output demo/flights --overwrite
 	@$(BIN)/python benchmarks/demo.py demo/flights
 

@@ -209,3 +209,11 @@ def test_no_rows_are_no_flights() -> None:
 
 def _timed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda given: float(given["s"]))
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(240, []), (300, [600.0, 960.0])])
+def test_a_callsign_that_only_flickers_on_the_ground_is_none(seconds: int, expected: list[float]) -> None:
+    """A bit error, or a second source that names the aircraft otherwise for a while."""
+    flicker = stretch(600, 600 + seconds + 60, callsign="OTHER", **TAXIES)
+    rest = stretch(600 + seconds + 60, 2_000, callsign="OWN", **TAXIES)
+    assert begins(*stretch(0, 600, callsign="OWN", **AIR), *flicker, *rest) == expected

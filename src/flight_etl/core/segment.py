@@ -74,6 +74,7 @@ class _Rows:
         self.standing: Bools = self.surface & ((knots <= _STANDING_KT) | np.isnan(knots) | stale)
         elapsed = np.diff(self.time_ms, prepend=self.time_ms[0])
         self.elapsed_ms: Ints = np.where(self.block_starts, 0, elapsed)
+        self.flicker_ms = settings.callsign_gap_s * MS_PER_SECOND
         self.after_gap: Bools = self.elapsed_ms >= settings.callsign_gap_s * MS_PER_SECOND
         self.callsign = one_array(table["callsign"])
         self.stop_ms = settings.ground_stop_s * MS_PER_SECOND
@@ -83,10 +84,12 @@ class _Rows:
 
         Between the last row of the old callsign and the first of the new one there must be a row on the surface or after
         a gap; the last such row begins the flight. Where only the old callsign's last row is on the surface, the next does.
+        A callsign that lasts less than `callsign_gap_s` between two stretches of another one is none: a bit error, or two
+        sources that do not agree.
         """
         result = np.zeros(len(self.blocks), np.bool_)
         codes = self.callsign.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        known = np.flatnonzero(codes >= 0)
+        known = self._settled(np.flatnonzero(codes >= 0), codes)
         if len(known) < 2:  # noqa: PLR2004
             return result
         old, new = known[:-1], known[1:]
@@ -96,6 +99,20 @@ class _Rows:
         last = np.maximum.accumulate(splits)[new]
         result[np.where(last > old, last, old + 1)[(last > old) | self.surface[old]]] = True
         return result
+
+    def _settled(self, known: Ints, codes: Ints) -> Ints:
+        """Rows of `known` without those whose callsign only flickers."""
+        if not len(known):
+            return known
+        begins = np.ones(len(known), np.bool_)
+        begins[1:] = (np.diff(codes[known]) != 0) | (np.diff(self.blocks[known]) != 0)
+        first = np.flatnonzero(begins)
+        last = np.append(first[1:], len(known)) - 1
+        short = self.time_ms[known[last]] - self.time_ms[known[first]] < self.flicker_ms
+        word, block = codes[known[first]], self.blocks[known[first]]
+        flickers = np.zeros(len(first), np.bool_)
+        flickers[1:-1] = short[1:-1] & (word[:-2] == word[2:]) & (block[:-2] == block[2:])
+        return known[~flickers[np.cumsum(begins) - 1]]
 
     def stops(self, calls: Bools) -> Bools:
         """Rows that end the longest stop of a stay on the ground, unless one of `calls` parts the flights already.
