@@ -27,9 +27,7 @@ DUCKDB: Final = "import duckdb, sys; duckdb.sql(f\"copy (from read_json('{sys.ar
 
 def main(rows: int, rounds: int) -> None:
     """Measure and print."""
-    print(
-        f"{rows:,} generated records of medium complexity, medians of {rounds} in turn; {platform.processor() or platform.machine()},"
-    )
+    print(f"{rows:,} generated records of medium complexity, medians of {rounds} in turn; {platform.machine()},")
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the beginning.\n")
     print("| case | seconds | records/s | peak RSS, MB | output, MB |\n|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
@@ -82,4 +80,4 @@ def _size(place: Path) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    main(*map(int, sys.argv[1:] or ("1000000", "3")))

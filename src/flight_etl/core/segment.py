@@ -112,7 +112,8 @@ class _Rows:
         word, block = codes[known[first]], self.blocks[known[first]]
         flickers = np.zeros(len(first), np.bool_)
         flickers[1:-1] = short[1:-1] & (word[:-2] == word[2:]) & (block[:-2] == block[2:])
-        return known[~flickers[np.cumsum(begins) - 1]]
+        settled: Ints = known[~flickers[np.cumsum(begins) - 1]]
+        return settled
 
     def stops(self, calls: Bools) -> Bools:
         """Rows that end the longest stop of a stay on the ground, unless one of `calls` parts the flights already.

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flight_etl.runners.records import Progress
+    from flight_etl.settings import Settings
 
     Command = Callable[..., Any]
 
 __all__ = ["cli", "main"]
 
 INTERRUPTED: Final = 130
+_owns_process = False  # whether the process is ours alone, and not somebody's Python that calls `main`
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _LAYOUTS: Final = (
     *("adsbx-v1", "adsbx-v2", "flat", "flat-columns", "fr24"),
@@ -152,7 +154,7 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
       flight-etl run 'states_*.json.gz' -o flights --partition-by date --compression zstd
       flight-etl run traffic.json.gz -o flights --units aviation --bbox 1.5,48,3.5,49.5
     """
-    settings = settings_of(options)
+    settings = _begin(options)
     from flight_etl.runners import local
 
     with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
@@ -172,7 +174,7 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
     Example:
       flight-etl convert aircraft.json aircraft.parquet
     """
-    settings = settings_of(options)
+    settings = _begin(options)
     from flight_etl.runners import local
 
     with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
@@ -192,7 +194,7 @@ def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
     Example:
       flight-etl inspect trace_full_4d208a.json
     """
-    settings = settings_of(options)
+    settings = _begin(options)
     from flight_etl.runners import local, show
 
     with _failure_as_json(as_json=as_json):
@@ -266,7 +268,7 @@ def worker(queue: str | None, watch: str | None, output: str | None, max_inputs:
     """
     if (queue is None) == (watch is None) or (watch is None) != (output is None):
         raise click.UsageError("either --queue URL, or --watch DIR and --output DIR")
-    settings = settings_of(options)
+    settings = _begin(options)
     from flight_etl.runners import worker as workers
 
     stop = workers.Stop(after=max_inputs)
@@ -292,7 +294,7 @@ def health(*, as_json: bool, **options: Any) -> None:
     Example:
       flight-etl health --json
     """
-    settings = settings_of(options)
+    settings = _begin(options)
     from flight_etl.runners.health import health as look
     from flight_etl.runners.processor import Processor
 
@@ -377,10 +379,19 @@ def dlq_purge(letter: str | None, *, everything: bool, **options: Any) -> None:
     click.echo(f"{len(chosen)} removed")
 
 
+def _begin(options: dict[str, Any]) -> Settings:
+    """Settings of a command that is about to work."""
+    if _owns_process:
+        from flight_etl.resources import spare_pandas
+
+        spare_pandas()
+    return settings_of(options)
+
+
 def _letters(options: dict[str, Any]) -> Any:
     from flight_etl.runners.processor import Processor
 
-    return Processor(settings_of(options))
+    return Processor(_begin(options))
 
 
 @contextmanager
@@ -434,6 +445,8 @@ def _interrupt(number: int, _: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    global _owns_process  # noqa: PLW0603 - said once, before anything else
+    _owns_process = arguments is None
     signal.signal(signal.SIGTERM, _interrupt)  # so that what is half done is taken away again
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
