@@ -10,9 +10,6 @@ from source_tree import modules, tree
 
 from flight_etl.settings import NormaliseSettings, Settings
 
-# What only a runner in the cloud needs: none of the runners on one machine is such a one.
-FOR_THE_SERVICE = {("service", field.name) for field in dataclasses.fields(Settings().service)}
-
 SECTIONS = {
     field.name: type(getattr(Settings(), field.name))
     for field in dataclasses.fields(Settings)
@@ -49,7 +46,7 @@ def read_fields() -> frozenset[tuple[str, str]]:
 
 def test_every_setting_is_read_somewhere() -> None:
     wanted = {(section, name) for section in SECTIONS for name in fields_of(section)}
-    assert not wanted - read_fields() - FOR_THE_SERVICE
+    assert not wanted - read_fields()
 
 
 def test_the_fields_outside_sections_are_read() -> None:
@@ -59,5 +56,5 @@ def test_the_fields_outside_sections_are_read() -> None:
 
 
 def test_a_section_is_for_someone() -> None:
-    for section in set(SECTIONS) - {"service"}:
+    for section in SECTIONS:
         assert any(of == section for of, _ in read_fields())

@@ -191,14 +191,13 @@ def test_three_of_ten_are_poisoned(cloud: SimpleNamespace, processor: OptimizedE
 
 
 def test_what_is_transient_goes_back_to_its_queue(
-    cloud: SimpleNamespace, processor: OptimizedETLProcessor, sample: bytes, monkeypatch: pytest.MonkeyPatch
+    cloud: SimpleNamespace, processor: OptimizedETLProcessor, sample: bytes
 ) -> None:
     cloud.s3.put_object(Bucket="raw", Key="good", Body=sample)
     late = SimpleNamespace(get_remaining_time_in_millis=lambda: 5_000)
     answer = processor.process_event(_sqs_event(_notification("good"), {"nonsense": 1}), late)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert processor.processor.statistics["dead"] == 1  # what cannot be understood is never understood later
-    monkeypatch.undo()
 
 
 def test_a_direct_event_that_can_be_neither_done_nor_kept_is_raised(cloud: SimpleNamespace) -> None:
@@ -251,7 +250,7 @@ def test_event_bridge_keys_are_taken_as_they_are(cloud: SimpleNamespace, process
     assert processor.process_event(event)["results"][0]["source"] == f"s3://raw/{key}"
 
 
-def test_health(cloud: SimpleNamespace, processor: OptimizedETLProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health(cloud: SimpleNamespace, processor: OptimizedETLProcessor) -> None:
     del cloud
     answer = processor.process_event({"action": "health_check"})
     assert answer["overall_health"] == "healthy", answer["problems"]
@@ -260,7 +259,6 @@ def test_health(cloud: SimpleNamespace, processor: OptimizedETLProcessor, monkey
     environ = {"OUTPUT_BUCKET": "nowhere", "MAX_RETRIES": "0"}
     lost = OptimizedETLProcessor(ETLConfig.from_env(environ)).process_event({"action": "health_check"})
     assert (lost["overall_health"], lost["problems"]) == ("unhealthy", ["output: no such bucket"])
-    monkeypatch.undo()
 
 
 def test_memory_pressure_makes_pieces_smaller(processor: OptimizedETLProcessor, caplog: pytest.LogCaptureFixture) -> None:
@@ -282,3 +280,12 @@ def test_the_bound_is_the_smaller_of_setting_and_function(processor: OptimizedET
     assert processor.processor.settings.resources.memory_limit_mb == 800
     processor.process_event({"action": "health_check"}, SimpleNamespace(memory_limit_in_mb="10240"))
     assert processor.processor.memory_bound_mb == 3008
+
+
+@pytest.mark.parametrize("caching", [True, False])
+def test_connections_are_kept_from_one_object_to_the_next_unless_caching_is_off(cloud: SimpleNamespace, *, caching: bool) -> None:
+    cloud.s3.put_object(Bucket="raw", Key="empty.json", Body=b"")
+    environ = {"OUTPUT_BUCKET": "out", "ENABLE_CACHING": str(caching)}
+    one = OptimizedETLProcessor(ETLConfig.from_env(environ))
+    assert one.process_event(_notification("empty.json"))["results"][0]["status"] == "empty"
+    assert bool(one.processor.pool._buckets) == caching

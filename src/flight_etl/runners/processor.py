@@ -105,7 +105,8 @@ class Processor:
 
     def _process(self, ref: ObjectRef) -> Result:
         scratch = self.settings.resources.spill_dir
-        return process_object(ref, self.settings, self.pool, started=self.telemetry.started, scratch=scratch)
+        pool = self.pool if self.settings.service.caching else Pool(self._call)
+        return process_object(ref, self.settings, pool, started=self.telemetry.started, scratch=scratch)
 
     def _watch_memory(self) -> None:
         if self.memory_bound_mb is not None and resources.rss_mb() > _PRESSURE * self.memory_bound_mb:
