@@ -54,7 +54,7 @@ bench: $(READY)  ## measure, and write dated records to benchmarks/records
 
 lock: $(READY)  ## choose the newest permitted versions for development
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
 		pyproject.toml --extra dev -o requirements/dev.txt
 
 clean:  ## remove all that can be made again
