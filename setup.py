@@ -1,11 +1,17 @@
-"""Builds the fast decoder, where there is a compiler; without one the package is complete and decodes more slowly."""
+"""Builds the fast decoder, where there is a compiler; without one the package is complete and decodes more slowly.
+
+Also takes the flat modules of src/lambda/etl along in the wheel, since `flight-etl package-lambda` puts them into the zip.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import Final
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 _ARGUMENTS: Final = [
     "-O3",
@@ -14,6 +20,23 @@ _ARGUMENTS: Final = [
     *os.environ.get("FLIGHT_ETL_CFLAGS", "").split(),
 ]
 _SOURCE: Final = "src/flight_etl/core/decode/_fast.pyx"
+_FRONT_DOOR: Final = Path("src/lambda/etl")
+_OLDEST_ABI: Final = ("0x030B0000", "cp311")  # one build for Python 3.11 and all later ones: ADR 0007
+
+
+class _BuildWithFrontDoor(build_py):
+    """Copies the front door to where `runners/lambda_zip/contents.py` looks for it; an editable install reads it in place."""
+
+    def run(self) -> None:
+        super().run()
+        if getattr(self, "editable_mode", False):
+            return
+        target = Path(self.build_lib) / "flight_etl" / "runners" / "lambda_zip" / "front_door"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for path in sorted(_FRONT_DOOR.iterdir()):
+            if path.is_file():
+                shutil.copyfile(path, target / path.name)
 
 
 def _extensions() -> list[Extension]:
@@ -21,11 +44,21 @@ def _extensions() -> list[Extension]:
         from Cython.Build import cythonize
     except ImportError:
         return []
-    decoder = Extension("flight_etl.core.decode._fast", [_SOURCE], extra_compile_args=_ARGUMENTS)
+    decoder = Extension(
+        "flight_etl.core.decode._fast",
+        [_SOURCE],
+        extra_compile_args=_ARGUMENTS,
+        define_macros=[("Py_LIMITED_API", _OLDEST_ABI[0])],
+        py_limited_api=True,
+    )
     found: list[Extension] = cythonize([decoder], include_path=["src"], language_level=3)
     for one in found:
         one.optional = True  # what cannot be compiled is left out; cythonize forgets it when it is set before
     return found
 
 
-setup(ext_modules=_extensions())
+setup(
+    ext_modules=_extensions(),
+    cmdclass={"build_py": _BuildWithFrontDoor},
+    options={"bdist_wheel": {"py_limited_api": _OLDEST_ABI[1]}},
+)

@@ -9,7 +9,7 @@ The piece is a bytes object, which CPython ends with a NUL: to look at the byte 
 goes on with it. Every other read is checked against the end.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AsString, PyBytes_Size
 from libc.math cimport fabs, isinf, rint
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -950,14 +950,14 @@ cdef class Parser:
         `start` is the place of `data` in the stream, `number` that of the first record, `most_bytes` the length of a record.
         Commas between records are no matter. Gives why it stopped, the position, and how many rows and NaN it has read.
         """
-        cdef const char *base = PyBytes_AS_STRING(data)
+        cdef const char *base = PyBytes_AsString(data)
         cdef const char *p = base + begin
         cdef int32_t first = self.s.row
         cdef int64_t nans = self.s.nans
         cdef int status
-        if begin < 0 or begin > PyBytes_GET_SIZE(data):
+        if begin < 0 or begin > PyBytes_Size(data):
             raise ValueError("outside the data")
-        self.s.end = base + PyBytes_GET_SIZE(data)
+        self.s.end = base + PyBytes_Size(data)
         with nogil:
             status = self._run(&p, base, begin, start, number, most_bytes, most_rows)
         self.rows = self.s.row
