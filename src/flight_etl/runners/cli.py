@@ -17,6 +17,7 @@ import click
 
 from flight_etl._version import __version__
 from flight_etl.errors import FlightEtlError
+from flight_etl.runners.cli_package import package_lambda
 from flight_etl.runners.options import CONFIG_FILE, settings_of
 
 if TYPE_CHECKING:
@@ -137,6 +138,9 @@ def cli() -> None:
     \b
     Exit codes: 0 all done, dropped records included; 1 some inputs failed; 2 usage or settings; 130 interrupted.
     """
+
+
+cli.add_command(package_lambda)
 
 
 @cli.command()

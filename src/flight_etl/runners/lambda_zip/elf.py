@@ -1,0 +1,69 @@
+"""Shared libraries: which machine they are for, and what they can do without."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Stripped", "machine_of", "strip", "tool"]
+
+_MACHINES: Final = {62: "x86_64", 183: "aarch64"}  # e_machine of the ELF header
+_ENTRIES_AT_ONCE: Final = 64  # files for one call of strip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stripped:
+    """How many libraries lost their symbols, and for which machines no `strip` was found."""
+
+    libraries: int = 0
+    without_tool: tuple[str, ...] = ()
+
+
+def machine_of(path: Path) -> str | None:
+    """Machine that an ELF file is for, as compilers call it; None for anything else."""
+    with path.open("rb") as file:
+        head = file.read(20)
+    if not head.startswith(b"\x7fELF") or len(head) < 20:  # noqa: PLR2004 - the fixed part of the header
+        return None
+    number = int.from_bytes(head[18:20], "little")
+    return _MACHINES.get(number, f"ELF machine {number}")
+
+
+def tool(name: str, machine: str) -> str | None:
+    """Path of a binutils or gcc program that works on files of this machine, if one is installed."""
+    native = machine == platform.machine()
+    found = shutil.which(name) if native else shutil.which(f"{machine}-linux-gnu-{name}")
+    return found or (shutil.which("llvm-strip") if name == "strip" else None)
+
+
+def strip(folder: Path, libraries: Iterable[Path]) -> Stripped:
+    """Take the symbols for debuggers and linkers out of shared libraries, in place.
+
+    Those in `*.libs` stay as they are: auditwheel has moved their sections about, and strip breaks some of them (numpy's
+    OpenBLAS among them).
+    """
+    by_machine: dict[str, list[Path]] = {}
+    for path in libraries:
+        if not path.relative_to(folder).parts[0].endswith(".libs") and (machine := machine_of(path)) is not None:
+            by_machine.setdefault(machine, []).append(path)
+    done, missing = 0, []
+    for machine, paths in sorted(by_machine.items()):
+        program = tool("strip", machine)
+        if program is None:
+            missing.append(machine)
+            continue
+        for begin in range(0, len(paths), _ENTRIES_AT_ONCE):
+            some = paths[begin : begin + _ENTRIES_AT_ONCE]
+            for path in some:
+                os.chmod(path, 0o755)  # noqa: PTH101, S103 - strip writes in place
+            subprocess.run([program, "--strip-unneeded", *map(str, some)], check=True, capture_output=True)  # noqa: S603
+        done += len(paths)
+    return Stripped(libraries=done, without_tool=tuple(missing))
