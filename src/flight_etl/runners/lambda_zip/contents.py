@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -101,7 +100,7 @@ def _slower(why: str) -> str:
 
 
 def _cross_compile(source: Path, compiler: str, place: Path) -> None:
-    environment = os.environ | {"CC": compiler, "LDSHARED": f"{compiler} -shared"}
+    cross = ["env", f"CC={compiler}", f"LDSHARED={compiler} -shared"]
     with tempfile.TemporaryDirectory() as made:
         checkout = Path(made) / "source"  # in the checkout itself a build would leave its own decoder behind
         ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
@@ -109,21 +108,8 @@ def _cross_compile(source: Path, compiler: str, place: Path) -> None:
         for name in ("setup.py", "pyproject.toml", "README.md"):
             shutil.copy(source / name, checkout)
         shutil.copytree(source / "src", checkout / "src", ignore=ignored)
-        _called(
-            [
-                sys.executable,
-                "-m",
-                "pip",
-                "wheel",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "-w",
-                made,
-                str(checkout),
-            ],
-            environment,
-        )
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", made]
+        _called([*cross, sys.executable, "-m", "pip", "wheel", *options, str(checkout)])
         (wheel,) = Path(made).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             name = f"flight_etl/{_DECODER.as_posix()}"
@@ -132,8 +118,8 @@ def _cross_compile(source: Path, compiler: str, place: Path) -> None:
             place.write_bytes(archive.read(name))
 
 
-def _called(command: Sequence[str], environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+def _called(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip() and not line.startswith("WARNING")]
         said = " | ".join(lines[-_LAST_LINES:]) or "it said nothing"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -112,10 +111,9 @@ def _compiled(folder: Path, target: Target) -> list[str]:
     program = sys.executable if target.python == here().python else which(f"python{target.python}")
     # Hashes that nobody checks: times in a zip are not those of the files, and the files do not change.
     options = ["-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", _TASK_ROOT]
-    environment = os.environ | {"PYTHONHASHSEED": "0"}
     if program is not None:
         done = subprocess.run(  # noqa: S603 - an interpreter of this machine
-            [program, "-I", "-m", "compileall", *options, str(folder)], env=environment, capture_output=True, check=False
+            [program, "-I", "-m", "compileall", *options, str(folder)], capture_output=True, check=False
         )
         if done.returncode == 0:
             return []
