@@ -2,7 +2,7 @@
 
 It serves the four requests of the API (AWS Lambda developer guide, "Using the Lambda runtime API"), starts the runtime client
 on a handler with the search path given, hands over one event at a time, and stops the process when an invocation's time is up.
-Standard output goes to a file, and is read when the process asks for its next event, so that every line belongs to its invocation.
+Standard output goes to a file, read when the process asks for its next event, so that every line belongs to its invocation.
 """
 
 from __future__ import annotations

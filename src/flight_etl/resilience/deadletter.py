@@ -79,8 +79,8 @@ class DeadLetter:
         )
 
     def to_json(self) -> str:
-        """Return the letter as JSON text."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        """Return the letter as JSON text, in ASCII: SQS refuses some characters that a message may hold."""
+        return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> DeadLetter:

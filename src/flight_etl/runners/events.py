@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-__all__ = ["Message", "ObjectRef", "messages"]
+__all__ = ["Message", "ObjectRef", "Unreadable", "messages"]
 
 _MAX_WRAPPINGS: Final = 4  # SQS(SNS(S3)) are three
 _CREATED: Final = "ObjectCreated:"
@@ -35,11 +35,19 @@ class ObjectRef:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """A part of an event that could not be understood: why, and the part itself as text that `messages` takes again."""
+
+    why: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """One deliverable of an event: an SQS message, or the whole event when it came directly.
 
     `message_id` is what a partial batch response names; None for direct events. `ignored` says what was left aside and why
-    (test events, removals); `unreadable` why the message could not be understood at all.
+    (test events, removals). One record that is `unreadable` keeps none of the others from being understood.
     """
 
     message_id: str | None = None
@@ -47,13 +55,14 @@ class Message:
     attempts: int = 1
     objects: tuple[ObjectRef, ...] = ()
     ignored: tuple[str, ...] = ()
-    unreadable: str | None = None
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(slots=True)
 class _Found:
     objects: list[ObjectRef] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 class _UnreadableError(Exception):
@@ -61,7 +70,7 @@ class _UnreadableError(Exception):
 
 
 def messages(event: Any) -> tuple[Message, ...]:
-    """Take an event apart. Never raises: what cannot be understood comes back as an unreadable message."""
+    """Take an event apart. Never raises: what cannot be understood comes back as unreadable."""
     if isinstance(event, Mapping) and _is_sqs(event):
         return tuple(_sqs_message(record) for record in event["Records"])
     return (_understood(event, Message()),)
@@ -77,13 +86,18 @@ def _source(record: Any) -> str | None:
 
 
 def _sqs_message(record: Mapping[str, Any]) -> Message:
-    attempts = str(record.get("attributes", {}).get("ApproximateReceiveCount", "1"))
+    attempts = str(_inside(record, "attributes").get("ApproximateReceiveCount", "1"))
     message = Message(
         message_id=record.get("messageId"),
         receipt_handle=record.get("receiptHandle"),
-        attempts=int(attempts) if attempts.isdigit() else 1,
+        attempts=int(attempts) if attempts.isdecimal() else 1,
     )
     return _understood(record.get("body"), message)
+
+
+def _inside(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _understood(payload: Any, message: Message) -> Message:
@@ -91,8 +105,12 @@ def _understood(payload: Any, message: Message) -> Message:
     try:
         _unwrap(payload, found, depth=0)
     except _UnreadableError as error:
-        return replace(message, unreadable=str(error))
-    return replace(message, objects=tuple(found.objects), ignored=tuple(found.ignored))
+        found.unreadable.append(Unreadable(why=str(error), body=_body(payload)))
+    return replace(message, objects=tuple(found.objects), ignored=tuple(found.ignored), unreadable=tuple(found.unreadable))
+
+
+def _body(payload: Any) -> str:
+    return payload if isinstance(payload, str) else json.dumps(payload, default=repr)
 
 
 def _unwrap(payload: Any, found: _Found, *, depth: int) -> None:
@@ -103,8 +121,7 @@ def _unwrap(payload: Any, found: _Found, *, depth: int) -> None:
     if payload.get("Event") == "s3:TestEvent":
         found.ignored.append("s3:TestEvent")
     elif isinstance(payload.get("Records"), list):
-        for record in payload["Records"]:
-            _record(record, found, depth=depth)
+        _records(payload["Records"], found, depth=depth)
     elif "detail-type" in payload:
         _event_bridge(payload, found)
     elif payload.get("Type") == "Notification" and "Message" in payload:
@@ -122,10 +139,18 @@ def _parsed(text: str | bytes) -> Any:
         raise _UnreadableError(f"not JSON: {_shortened(text)}") from error
 
 
+def _records(records: list[Any], found: _Found, *, depth: int) -> None:
+    for record in records:
+        try:
+            _record(record, found, depth=depth)
+        except _UnreadableError as error:
+            found.unreadable.append(Unreadable(why=str(error), body=_body({"Records": [record]})))
+
+
 def _record(record: Any, found: _Found, *, depth: int) -> None:
     source = _source(record)
     if source == "aws:sns":
-        _unwrap(record.get("Sns", {}).get("Message"), found, depth=depth + 1)
+        _unwrap(_inside(record, "Sns").get("Message"), found, depth=depth + 1)
     elif source == "aws:sqs":
         _unwrap(record.get("body"), found, depth=depth + 1)
     elif source == "aws:s3" or (isinstance(record, Mapping) and "s3" in record):
@@ -141,9 +166,9 @@ def _s3_record(record: Mapping[str, Any], found: _Found) -> None:
         ref = ObjectRef(
             bucket=entity["bucket"]["name"],
             key=unquote_plus(entity["object"]["key"]),
-            version_id=entity["object"].get("versionId"),
-            etag=entity["object"].get("eTag"),
-            sequencer=entity["object"].get("sequencer"),
+            version_id=_text(entity["object"].get("versionId")),
+            etag=_text(entity["object"].get("eTag")),
+            sequencer=_text(entity["object"].get("sequencer")),
             size_bytes=entity["object"].get("size"),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -164,9 +189,9 @@ def _event_bridge(event: Mapping[str, Any], found: _Found) -> None:
         ref = ObjectRef(
             bucket=detail["bucket"]["name"],
             key=detail["object"]["key"],
-            version_id=detail["object"].get("version-id"),
-            etag=detail["object"].get("etag"),
-            sequencer=detail["object"].get("sequencer"),
+            version_id=_text(detail["object"].get("version-id")),
+            etag=_text(detail["object"].get("etag")),
+            sequencer=_text(detail["object"].get("sequencer")),
             size_bytes=detail["object"].get("size"),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -175,20 +200,25 @@ def _event_bridge(event: Mapping[str, Any], found: _Found) -> None:
 
 
 def _distributed_map(event: Mapping[str, Any], found: _Found) -> None:
-    common = event.get("BatchInput")
-    bucket = common.get("bucket") if isinstance(common, Mapping) else None
+    common = _inside(event, "BatchInput")
     for item in event["Items"]:
         try:
-            ref = ObjectRef(
-                bucket=item.get("Bucket") or bucket or _missing_bucket(item),
-                key=item["Key"],
-                version_id=item.get("VersionId"),
-                etag=str(item.get("Etag", "")).strip('"') or None,
-                size_bytes=item.get("Size"),
-            )
-        except (KeyError, AttributeError) as error:
-            raise _UnreadableError(f"item without Key: {_shortened(item)}") from error
-        _keep(ref, found)
+            _keep(_item(item, common.get("bucket")), found)
+        except _UnreadableError as error:
+            found.unreadable.append(Unreadable(why=str(error), body=_body({"BatchInput": common, "Items": [item]})))
+
+
+def _item(item: Any, bucket: Any) -> ObjectRef:
+    try:
+        return ObjectRef(
+            bucket=item.get("Bucket") or bucket or _missing_bucket(item),
+            key=item["Key"],
+            version_id=_text(item.get("VersionId")),
+            etag=(_text(item.get("Etag")) or "").strip('"') or None,
+            size_bytes=item.get("Size"),
+        )
+    except (KeyError, AttributeError) as error:
+        raise _UnreadableError(f"item without Key: {_shortened(item)}") from error
 
 
 def _missing_bucket(item: Any) -> str:
@@ -196,12 +226,21 @@ def _missing_bucket(item: Any) -> str:
 
 
 def _keep(ref: ObjectRef, found: _Found) -> None:
-    if not isinstance(ref.bucket, str) or not isinstance(ref.key, str) or not ref.bucket or not ref.key:
-        raise _UnreadableError(f"bucket {ref.bucket!r} and key {ref.key!r} must be text that is not empty")
+    if not _is_name(ref.bucket) or not _is_name(ref.key):
+        raise _UnreadableError(f"bucket {ref.bucket!r} and key {ref.key!r} must be text of UTF-8 that is not empty")
     if ref.key.endswith("/"):
         found.ignored.append(f"folder marker {ref}")
     else:
         found.objects.append(ref)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether it is text that S3 may have as a name: JSON can also write halves of characters."""
+    return isinstance(value, str) and bool(value) and value.encode(errors="replace").decode() == value
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _shortened(payload: Any, limit: int = 200) -> str:

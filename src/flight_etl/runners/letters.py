@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -63,11 +64,18 @@ def now_ms() -> int:
     return round(time.time() * 1000)
 
 
+def _letter_id(ref: ObjectRef | None, body: str | None) -> str:
+    """Give the same object of the same event the same letter, however often it comes."""
+    known = (body,) if ref is None else (ref.bucket, ref.key, ref.version_id, ref.etag, ref.sequencer)
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
+
+
 def letter_for(ref: ObjectRef | None, error: BaseException, *, body: str | None = None, attempts: int = 1) -> DeadLetter:
     """Write down what failed and why; `body` is the message itself where no object could be made out in it."""
     moment = now_ms()
     place = error.place if isinstance(error, FlightEtlError) else None
     return DeadLetter(
+        id=_letter_id(ref, body),
         bucket=ref.bucket if ref else None,
         key=ref.key if ref else None,
         version_id=ref.version_id if ref else None,

@@ -134,8 +134,10 @@ class Processor:
     def _message(self, message: Message, delivery: Delivery) -> None:
         delivery.ignored += message.ignored
         failures: list[BaseException] = []
-        if message.unreadable is not None:
-            self._bury(None, InputError(message.unreadable), message, delivery, failures)
+        for part in message.unreadable:
+            error = InputError(part.why)
+            self.telemetry.failed("event", error)
+            self._bury(letter_for(None, error, body=part.body, attempts=message.attempts), error, delivery, failures)
         for ref in message.objects:
             if self._is_late():
                 failures.append(TimeoutError(f"{ref}: no time left to begin it"))
@@ -166,22 +168,15 @@ class Processor:
         if message.message_id is not None and kind in _GIVEN_BACK and tries:
             failures.append(error)
         else:
-            self._bury(ref, error, message, delivery, failures)
+            self._bury(letter_for(ref, error, attempts=message.attempts), error, delivery, failures)
 
-    def _bury(
-        self,
-        ref: ObjectRef | None,
-        error: BaseException,
-        message: Message,
-        delivery: Delivery,
-        failures: list[BaseException],
-    ) -> None:
+    def _bury(self, letter: DeadLetter, error: BaseException, delivery: Delivery, failures: list[BaseException]) -> None:
         """Write a dead letter; where that fails too, the failure stays with the message."""
         try:
-            letter = letter_for(ref, error, body=message.unreadable if ref is None else None, attempts=message.attempts)
             self.letters.send(letter)
         except Exception as again:  # noqa: BLE001 - both ways are closed: the caller must know
-            logger.error("Dead letter for %s could not be written: %s", ref, again)  # noqa: TRY400 - told in one line
+            told = letter.key or letter.id
+            logger.error("Dead letter for %s could not be written: %s", told, again)  # noqa: TRY400 - told in one line
             failures.append(error)
         else:
             self.statistics["dead"] += 1
