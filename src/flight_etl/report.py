@@ -12,12 +12,17 @@ from flight_etl.outcome import add_counts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from flight_etl.errors import FlightEtlError
+
 __all__ = ["InputReport", "Report"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputReport:
-    """The account of one input. `error` is why it failed, wholly or after `read` records; None when it did not."""
+    """The account of one input. `error` is why it failed, wholly or after `read` records; None when it did not.
+
+    `failure` is the same as it was raised, for callers that do different things with different failures.
+    """
 
     path: str
     layout: str | None = None
@@ -25,6 +30,7 @@ class InputReport:
     written: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
+    failure: FlightEtlError | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form that DESIGN section 7 fixes."""

@@ -59,7 +59,8 @@ class OptimizedETLProcessor:
         """Answer an event. Raises when a direct event could be neither done nor written to the dead-letter queue."""
         remaining_s = _remaining(context)
         self._bound_memory(context)
-        self._logger.append_keys(request_id=getattr(context, "aws_request_id", None))
+        request = getattr(context, "aws_request_id", None)
+        self._logger.append_keys(function_request_id=request, correlation_id=_correlation(event) or request)
         self._metrics.count_cold_start(context)
         try:
             action = event.get("action") if isinstance(event, dict) else None
@@ -106,6 +107,16 @@ def _remaining(context: Any) -> Callable[[], float] | None:
     """Seconds until the function is stopped; None where the context does not say."""
     left = getattr(context, "get_remaining_time_in_millis", None)
     return None if left is None else lambda: left() / 1000.0
+
+
+def _correlation(event: Any) -> str | None:
+    """Give the id under which EventBridge, or SQS for a single message, knows the event; others have none."""
+    if not isinstance(event, dict):
+        return None
+    if _is_queue(event) and len(event["Records"]) == 1:
+        event = {"id": event["Records"][0].get("messageId")}
+    found = event.get("id")
+    return found if isinstance(found, str) else None
 
 
 def _is_queue(event: Any) -> bool:
@@ -174,7 +185,9 @@ def _observability(settings: Settings) -> tuple[Any, _Metrics]:
 
     logger = Logger(service=_SERVICE, level=settings.service.log_level)
     logger.append_keys(environment=settings.service.environment)
-    utils.copy_config_to_registered_loggers(source_logger=logger, include={"flight_etl"}, log_level=settings.service.log_level)
+    utils.copy_config_to_registered_loggers(
+        source_logger=logger, include={"flight_etl", "stamina"}, log_level=settings.service.log_level
+    )
     return logger, _Metrics()
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from flight_etl.errors import InputError, NotFound, Place, SettingsError
+from flight_etl.errors import NotFound, SettingsError
 from flight_etl.runners import local
 from flight_etl.store.inputs import Expansion
 from flight_etl.store.object_newest import Mark, put_if_newer
@@ -90,11 +90,13 @@ def process_object(
     pool: Pool,
     *,
     started: Callable[[str, str], None] = lambda *_: None,
+    between: Callable[[], None] = lambda: None,
     scratch: str | None = None,
 ) -> Result:
     """Turn one object into its Parquet objects. Raises InputError for a bad one, and what the stores raise.
 
     An object that has been overwritten since its event is read in its newest version, unless the event names a version.
+    `between` is called between pieces of the work; what it raises ends it, and leaves nothing half-written.
     """
     target_name = settings.service.output_bucket or ref.bucket
     source_name = str(ref)
@@ -111,28 +113,49 @@ def process_object(
         return Result(source=source_name, status=Status.EMPTY)
     mark = _mark(ref, source.info)
     there = _existing(target, output_key(ref, "part-00000.parquet"))  # with partitions, only writing can tell
-    if there is not None and not mark.is_newer(Mark.of(there.metadata)):
-        same = Mark.of(there.metadata).etag == mark.etag
-        return Result(source=source_name, status=Status.UNCHANGED if same else Status.SUPERSEDED, outputs=(str(there.url),))
+    if there is not None and (kept := _kept(ref, mark, Mark.of(there.metadata))) is not None:
+        return Result(source=source_name, status=kept, outputs=(str(there.url),))
     with tempfile.TemporaryDirectory(prefix="flight-etl-", dir=scratch) as folder:
-        return _produced(ref, source, target, settings, mark, Path(folder))
+        return _produced(ref, source, target, settings, mark, Path(folder), between)
 
 
-def _produced(ref: ObjectRef, source: ObjectSource, target: Bucket, settings: Settings, mark: Mark, folder: Path) -> Result:
+def _kept(ref: ObjectRef, mark: Mark, made_from: Mark) -> Status | None:
+    """Say why an output that is there stays; None when it is to be made anew.
+
+    When an earlier event came late and found this object already, its output is this event's too. Where events name versions,
+    the sequencer alone decides: an earlier version may have had the same content.
+    """
+    if not mark.is_newer(made_from):
+        return Status.UNCHANGED if made_from.etag == mark.etag else Status.SUPERSEDED
+    return Status.UNCHANGED if ref.version_id is None and mark.is_same_object(made_from) else None
+
+
+def _produced(
+    ref: ObjectRef,
+    source: ObjectSource,
+    target: Bucket,
+    settings: Settings,
+    mark: Mark,
+    folder: Path,
+    between: Callable[[], None],
+) -> Result:
     names: list[str] = []
 
     def place(name: str) -> str:
         names.append(name)
         return str(target.url(output_key(ref, name)))
 
-    report = local.produce(Expansion((source,), (), ()), folder, settings, place=place)
+    report = local.produce(Expansion((source,), (), ()), folder, settings, place=place, progress=lambda _: between())
     (one,) = report.inputs
-    if one.error is not None:
-        raise InputError(one.error.removeprefix(f"{source.name}, ").removeprefix(f"{source.name}: "), place=Place(source.name))
+    if one.failure is not None:
+        raise one.failure
     if not report.read:
         return Result(source=source.name, status=Status.EMPTY, report=report)
     data_files = [name for name in names if name.endswith(_SUFFIX)]
-    answers = [put_if_newer(target, output_key(ref, name), (folder / name).read_bytes(), mark) for name in data_files]
+    answers = []
+    for name in data_files:
+        between()
+        answers.append(put_if_newer(target, output_key(ref, name), (folder / name).read_bytes(), mark))
     if (folder / local.QUARANTINE).exists():
         key = f"{QUARANTINE_PREFIX}{ref.bucket}/{ref.key}.ndjson"
         put_if_newer(target, key, (folder / local.QUARANTINE).read_bytes(), mark)

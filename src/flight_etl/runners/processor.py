@@ -13,10 +13,12 @@ from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig
 from flight_etl.resilience.classify import ErrorClassifier
 from flight_etl.resilience.deadletter import DeadLetterConfig, ReplayLimits, replay
 from flight_etl.resilience.retry import RetryConfig, resilient
+from flight_etl.runners.deadline import Deadline, OutOfTimeError
 from flight_etl.runners.events import messages
 from flight_etl.runners.letters import letter_for, letters_of, now_ms, object_of
 from flight_etl.runners.objects import Result, Status, check_places, process_object
 from flight_etl.settings_rules import override
+from flight_etl.store.object_failures import Conflict
 from flight_etl.store.objects import Pool, Timeouts
 from flight_etl.telemetry import Telemetry
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "Processor"]
 
-_RESERVE_S: Final = 20.0  # s of the caller's time that must be left when an object is begun
 _PRESSURE: Final = 0.85  # of the memory bound
 _LEAST_CHUNK_ROWS: Final = 1_000
 _GIVEN_BACK: Final = frozenset({ErrorType.TRANSIENT, ErrorType.THROTTLING, ErrorType.RESOURCE, ErrorType.UNKNOWN})
@@ -68,7 +69,7 @@ class Processor:
         self.pool = Pool(self._call)
         self.probes = Pool(timeouts=Timeouts(connect_s=0.5, idle_s=0.5))  # for the health check: asked once, and no breaker
         self.statistics = {"done": 0, "dead": 0, "given_back": 0}
-        self._remaining_s: Callable[[], float] | None = None
+        self._deadline = Deadline()
         self._letters: DeadLetters | None = None
 
     # -- one request, one object -------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ class Processor:
     def _call(self, function: Callable[[], Any], /) -> Any:
         """Make one request to a store, again where that may help: the one retry layer."""
         service = self.settings.service
-        config = RetryConfig(max_attempts=service.max_retries + 1, remaining_s=self._remaining_s)
+        config = RetryConfig(max_attempts=service.max_retries + 1, remaining_s=self._deadline.remaining_s)
         breaker = self.breaker if service.circuit_breaker else None
         guarded = resilient(config=config, breaker=breaker, use_circuit_breaker=False, classifier=self.classifier)
         return guarded(function)()
@@ -89,24 +90,27 @@ class Processor:
         return self._letters
 
     def process(self, ref: ObjectRef) -> Result:
-        """Do one object; after a failure for want of memory once more, with smaller chunks. Raises what it fails with."""
+        """Do one object; after a failure for want of memory once more, with smaller chunks. Raises what it fails with.
+
+        OutOfTimeError when the caller's time is too short to begin it, or to go on with it.
+        """
+        between = self._deadline.watch(str(ref))
         self._watch_memory()
         try:
-            result = self._process(ref)
+            result = self._process(ref, between)
         except MemoryError:
             self._relieve()
-            result = self._process(ref)
-        except InputError:
-            # The body may have been short, or overwritten while it was read: that is told by reading it once more.
-            result = self._process(ref)
+            result = self._process(ref, between)
+        except Conflict:  # overwritten while it was read: what is there now is read from its beginning
+            result = self._process(ref, between)
         if result.report is not None:
             self.telemetry.converted(result.source, result.report)
         return result
 
-    def _process(self, ref: ObjectRef) -> Result:
+    def _process(self, ref: ObjectRef, between: Callable[[], None]) -> Result:
         scratch = self.settings.resources.spill_dir
         pool = self.pool if self.settings.service.caching else Pool(self._call)
-        return process_object(ref, self.settings, pool, started=self.telemetry.started, scratch=scratch)
+        return process_object(ref, self.settings, pool, started=self.telemetry.started, between=between, scratch=scratch)
 
     def _watch_memory(self) -> None:
         if self.memory_bound_mb is not None and resources.rss_mb() > _PRESSURE * self.memory_bound_mb:
@@ -124,7 +128,7 @@ class Processor:
 
     def deliver(self, event: Any, *, remaining_s: Callable[[], float] | None = None) -> Delivery:
         """Work on all objects of an event, within the caller's deadline."""
-        self._remaining_s = remaining_s
+        self._deadline = Deadline.begun(remaining_s)
         delivery = Delivery()
         for message in messages(event):
             self._message(message, delivery)
@@ -139,9 +143,6 @@ class Processor:
             self.telemetry.failed("event", error)
             self._bury(letter_for(None, error, body=part.body, attempts=message.attempts), error, delivery, failures)
         for ref in message.objects:
-            if self._is_late():
-                failures.append(TimeoutError(f"{ref}: no time left to begin it"))
-                continue
             try:
                 result = self.process(ref)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other objects go on
@@ -156,16 +157,17 @@ class Processor:
         else:
             delivery.undone += failures
 
-    def _is_late(self) -> bool:
-        return self._remaining_s is not None and self._remaining_s() < _RESERVE_S
-
     def _failed(
         self, ref: ObjectRef, error: Exception, message: Message, delivery: Delivery, failures: list[BaseException]
     ) -> None:
-        """Bury what will never succeed; what may succeed goes back to its queue, if it has one and tries are left."""
+        """Bury what will never succeed; what may succeed goes back to its queue, if it has one and tries are left.
+
+        What was given too little time goes back wherever it came from: it is the others in the event that took it.
+        """
         kind = self.classifier.classify_error(error)
         tries = message.attempts <= self.settings.service.max_retries
-        if message.message_id is not None and kind in _GIVEN_BACK and tries:
+        crowded_out = isinstance(error, OutOfTimeError) and not error.had_all
+        if crowded_out or (message.message_id is not None and kind in _GIVEN_BACK and tries):
             failures.append(error)
         else:
             self._bury(letter_for(ref, error, attempts=message.attempts), error, delivery, failures)
@@ -188,7 +190,7 @@ class Processor:
         self, *, max_records: int, remaining_s: Callable[[], float] | None = None, dry_run: bool = False
     ) -> Replay:
         """Do the work of dead letters again."""
-        self._remaining_s = remaining_s
+        self._deadline = deadline = Deadline.begun(remaining_s)
 
         def work(letter: DeadLetter) -> Status:
             return self.process(object_of(letter)).status
@@ -197,7 +199,7 @@ class Processor:
             max_records=max_records,
             max_attempts=DeadLetterConfig().max_attempts,
             remaining_s=remaining_s,
-            reserve_s=_RESERVE_S,
+            reserve_s=deadline.reserve_s,
             dry_run=dry_run,
         )
         return replay(

@@ -85,6 +85,7 @@ class Ledger:
                 written=a.written,
                 dropped=dict(sorted(a.dropped.items())),
                 error=None if a.failure is None else str(a.failure),
+                failure=a.failure,
             )
             for a in self.accounts
         )

@@ -50,6 +50,11 @@ class Mark:
             etag=found.get("etag"),
         )
 
+    def is_same_object(self, other: Mark) -> bool:
+        """Whether both were made when the same write of the input was its newest, whatever their events said."""
+        known = (self.version, self.etag, self.modified_ms)
+        return None not in known[1:] and known == (other.version, other.etag, other.modified_ms)
+
     def is_newer(self, other: Mark) -> bool:
         """Whether this version of the input came after the other.
 
