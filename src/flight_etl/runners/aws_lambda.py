@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -179,12 +180,13 @@ class _EmfMeter:
 
 
 def _observability(settings: Settings) -> tuple[Any, _Metrics]:
-    """JSON logs for all of our modules, and metrics."""
+    """JSON logs for all of our modules and for retries, and metrics."""
     from aws_lambda_powertools import Logger
     from aws_lambda_powertools.logging import utils
 
     logger = Logger(service=_SERVICE, level=settings.service.log_level)
     logger.append_keys(environment=settings.service.environment)
+    logging.getLogger("stamina")  # it tells of retries, and makes its logger at the first one
     utils.copy_config_to_registered_loggers(
         source_logger=logger, include={"flight_etl", "stamina"}, log_level=settings.service.log_level
     )
