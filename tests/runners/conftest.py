@@ -1,3 +1,4 @@
-"""The S3 server, for tests of runners."""
+"""The S3 server and the Lambda package, for tests of runners."""
 
+from lambda_package import lambda_root  # noqa: F401 - a fixture
 from servers import s3, s3_server  # noqa: F401 - fixtures
