@@ -30,6 +30,11 @@ def test_importing_brings_nothing_heavy(name: str) -> None:
     assert not loaded(f"import {name}") & HEAVY
 
 
+def test_the_handler_starts_with_nothing_heavy() -> None:
+    """What an event needs comes with the first event that needs it: a doubled one, say, needs no Arrow."""
+    assert not loaded("import main_etl_processor") & (HEAVY - {"isal", "zstandard"})
+
+
 def test_help_and_version_bring_nothing_heavy() -> None:
     for option in ("--help", "--version"):
         code = f"from flight_etl.runners.cli import main\ntry: main(['{option}'])\nexcept SystemExit: pass"

@@ -16,8 +16,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import stamina
-
 from flight_etl.errors import ErrorType, SettingsError
 from flight_etl.resilience.breaker import CircuitBreaker, CircuitOpen
 from flight_etl.resilience.classify import ErrorClassifier
@@ -124,6 +122,8 @@ def _sync_wrapper(
     function: Callable[..., Any], breaker: CircuitBreaker | None, decision: Callable[[], _Decision], config: RetryConfig
 ) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
+        import stamina
+
         for attempt in stamina.retry_context(on=decision(), attempts=config.max_attempts, timeout=None):
             with attempt, _guard(breaker):
                 return function(*args, **kwargs)
@@ -136,6 +136,8 @@ def _async_wrapper(
     function: Callable[..., Any], breaker: CircuitBreaker | None, decision: Callable[[], _Decision], config: RetryConfig
 ) -> Any:
     async def call(*args: Any, **kwargs: Any) -> Any:
+        import stamina
+
         async for attempt in stamina.retry_context(on=decision(), attempts=config.max_attempts, timeout=None):
             with attempt, _guard(breaker):
                 return await function(*args, **kwargs)

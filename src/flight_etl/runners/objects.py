@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import NotFound, SettingsError
-from flight_etl.runners import local
-from flight_etl.store.inputs import Expansion
 from flight_etl.store.object_newest import Mark, put_if_newer
 from flight_etl.store.object_source import ObjectSource
 from flight_etl.store.places import ObjectUrl
@@ -139,6 +137,9 @@ def _produced(
     folder: Path,
     between: Callable[[], None],
 ) -> Result:
+    from flight_etl.runners import local  # here, because most of what Arrow and NumPy take to load is not needed before
+    from flight_etl.store.inputs import Expansion
+
     names: list[str] = []
 
     def place(name: str) -> str:
