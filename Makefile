@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all samples lint format docs bench lock clean
+.PHONY: help demo test test-all test-ceph samples lint format docs bench lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,14 +28,18 @@ demo: $(READY)  ## generate flights, run the main job on them, and look at the r
 	@$(BIN)/python benchmarks/demo.py demo/flights
 
 test: $(READY)  ## run the tests, without those that take long
-	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow and not ceph"
 
 # Without a compiler the files round the fast decoder cannot be run, and core/ is covered by as much less.
 LEAST := from flight_etl.core.decode import decoder_name; print(95 if decoder_name() == "fast" else 80)
 
-test-all: $(READY)  ## run all tests, with coverage of core
+test-all: $(READY)  ## run all tests but those of test-ceph, with coverage of core
 	least=$$($(BIN)/python -c '$(LEAST)') && \
-	$(BIN)/python -m pytest -n $(JOBS) --cov=flight_etl.core --cov-branch --cov-report=term --cov-fail-under=$$least
+	$(BIN)/python -m pytest -n $(JOBS) -m "not ceph" --cov=flight_etl.core --cov-branch --cov-report=term --cov-fail-under=$$least
+
+test-ceph: $(READY)  ## run the tests against a real object store, Ceph, which Debian's packages bring
+	sh tests/install-ceph.sh
+	CEPH=required $(BIN)/python -m pytest -m ceph
 
 lint: $(READY)  ## check style, types and generated pages
 	$(BIN)/ruff check .

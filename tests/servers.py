@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import uuid
@@ -11,18 +12,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from ceph import SECRET, USER, ceph, missing
 from faults import FaultProxy, fault_proxy
 from flight_etl.store.objects import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faults import FaultProxy
     from flight_etl.store.objects import Bucket, Call
 
-__all__ = ["CREDENTIALS", "S3", "moto", "s3", "s3_server"]
+__all__ = ["CREDENTIALS", "S3", "SERVERS", "Server", "ceph_server", "fresh_bucket", "moto", "moto_server", "s3", "s3_server"]
 
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
+
+SERVERS: Final = ("moto", pytest.param("ceph", marks=pytest.mark.ceph))
+"""An emulator, which also has queues, and the real thing."""
 
 # The server says its port when it listens, and goes when its standard input ends, which it does when we are killed.
 _MOTO: Final = """
@@ -35,6 +39,16 @@ print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 server.stop()
 """
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of S3 behind a proxy of ours, and the ecosystem's own client of it, which goes past the proxy."""
+
+    kind: str
+    faults: FaultProxy
+    client: Any
+    environment: dict[str, str]  # by which users name a server and who they are
 
 
 @dataclass
@@ -94,29 +108,57 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
                 pipe.close()
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[tuple[FaultProxy, Any]]:
+@contextmanager
+def _serve(kind: str) -> Iterator[Server]:
+    """Run a server of S3, "moto" or "ceph"."""
     import boto3
 
-    with moto() as url, fault_proxy(url) as proxy:
+    secrets = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": SECRET} if kind == "ceph" else {}
+    environment = CREDENTIALS | secrets
+    with ceph() if kind == "ceph" else moto() as url, fault_proxy(url) as proxy:
         client = boto3.client(
             "s3",
             endpoint_url=url,
-            region_name=CREDENTIALS["AWS_REGION"],
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_REGION"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         )
-        yield proxy, client
+        yield Server(kind, proxy, client, {**environment, "AWS_ENDPOINT_URL": proxy.url})
         client.close()
 
 
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[Server]:
+    with _serve("moto") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph_server() -> Iterator[Server]:
+    if missing():
+        give_up = pytest.fail if os.environ.get("CEPH") == "required" else pytest.skip
+        give_up(f"Ceph is not installed ({', '.join(missing())} not found); make test-ceph installs it")
+    with _serve("ceph") as server:
+        yield server
+
+
+@pytest.fixture(params=SERVERS)
+def s3_server(request: pytest.FixtureRequest) -> Server:
+    server = request.getfixturevalue(f"{request.param}_server")
+    assert isinstance(server, Server)
+    return server
+
+
 @pytest.fixture
-def s3(s3_server: tuple[FaultProxy, Any], monkeypatch: pytest.MonkeyPatch) -> S3:
+def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> S3:
     """A fresh bucket, named by the environment as users name theirs."""
-    proxy, client = s3_server
-    proxy.forget()
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": proxy.url}.items():
+    return fresh_bucket(s3_server, monkeypatch)
+
+
+def fresh_bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> S3:
+    server.faults.forget()
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     name = f"test-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=name)
-    return S3(name, proxy, client)
+    server.client.create_bucket(Bucket=name)
+    return S3(name, server.faults, server.client)

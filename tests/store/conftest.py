@@ -1,3 +1,3 @@
-"""The S3 server, for tests of stores."""
+"""The S3 servers, for tests of stores."""
 
-from servers import s3, s3_server  # noqa: F401 - fixtures
+from servers import ceph_server, moto_server, s3, s3_server  # noqa: F401 - fixtures

@@ -1,4 +1,4 @@
-"""What every kind of store promises, asked of each: local folders, memory, and an S3 server."""
+"""What every kind of store promises, asked of each: local folders, memory, and S3 servers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from flight_etl.resilience.classify import classify_error
 from flight_etl.store.object_failures import Conflict, Unaddressable
 from flight_etl.store.objects import PART_BYTES, Bucket, Pool
 from flight_etl.store.places import ObjectUrl
+from servers import SERVERS, fresh_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from flight_etl.store.objects import ObjectInfo
+    from servers import S3
 
 KEYS = ["plain.json", "a b+c=1%20&d.json", "ä/ö ü.json", "x[1]*?.json", "deep/er/than/one.json", "😀", "a%2Fb", "~'\"()!#$,;:@"]
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", *SERVERS])
 def kind(request: pytest.FixtureRequest) -> str:
     chosen = request.param
     assert isinstance(chosen, str)
@@ -31,11 +33,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def bucket(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
-    if kind == "s3":
-        found = request.getfixturevalue("s3").bucket()
-        assert isinstance(found, Bucket)
-        return found
+def remote(kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3 | None:
+    """A fresh bucket of a server, where the store is one."""
+    return None if kind in {"local", "memory"} else fresh_bucket(request.getfixturevalue(f"{kind}_server"), monkeypatch)
+
+
+@pytest.fixture
+def bucket(kind: str, remote: S3 | None, tmp_path: Path) -> Bucket:
+    if remote is not None:
+        return remote.bucket()
     return Pool().open(f"file://{tmp_path}/bucket" if kind == "local" else "memory://bucket")[0]
 
 
@@ -159,7 +165,7 @@ def test_an_upload_in_parts_is_whole_and_unseen_before_its_end(bucket: Bucket) -
     assert info.size_bytes == len(data)
 
 
-def test_an_upload_that_fails_leaves_nothing(bucket: Bucket, kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_an_upload_that_fails_leaves_nothing(bucket: Bucket, remote: S3 | None, tmp_path: Path) -> None:
     def blocks() -> Iterator[bytes]:
         yield bytes(PART_BYTES)
         yield bytes(PART_BYTES)
@@ -168,8 +174,7 @@ def test_an_upload_that_fails_leaves_nothing(bucket: Bucket, kind: str, request:
     with pytest.raises((InterruptedError, StoreError)):
         bucket.upload("a", blocks())
     assert list(bucket.list()) == []
-    if kind == "s3":
-        assert request.getfixturevalue("s3").uploads() == []
+    assert remote is None or remote.uploads() == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
