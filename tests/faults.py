@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import random
+import re
 import socket
 import struct
 import threading
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "Fault",
@@ -28,6 +30,7 @@ __all__ = [
     "reset",
     "short",
     "slow_down",
+    "storm",
     "too_many",
 ]
 
@@ -68,9 +71,25 @@ class Fault:
     seconds: float = 0.0
 
 
+_BY_CHANCE: Final = re.compile(r"(?<=test-)[0-9a-f]{32}|uploadId=[^&]*")  # names that differ from run to run
+
 slow_down: Final = Fault("status", 503, "SlowDown")
 too_many: Final = Fault("status", 429, "TooManyRequests")
 denied: Final = Fault("status", 403, "AccessDenied")
+
+
+def storm(share: float, faults: Sequence[Fault], *, seed: int) -> Callable[[Request], Fault | None]:
+    """Rule by which a share of all requests fails, each in one of the ways given, and the same ones in every run.
+
+    Which ones depends on the request, on how often it was made and on the seed, so that threads may come in any order.
+    """
+
+    def rule(request: Request) -> Fault | None:
+        name = f"{seed} {request.number} {request.method} {request.path}?{request.query}"
+        chance = random.Random(_BY_CHANCE.sub("", name))
+        return chance.choice(faults) if chance.random() < share else None
+
+    return rule
 
 
 def reset(after_bytes: int) -> Fault:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from faults import denied, lost, slow_down
+from faults import denied, lost, slow_down, storm
 from flight_etl.errors import Denied, FlightEtlError, SettingsError, StoreError, Throttled
 from flight_etl.resilience.retry import RetryConfig, resilient
 from flight_etl.store import object_output
@@ -99,6 +98,13 @@ def test_a_publication_that_fails_leaves_an_empty_place_empty(s3: S3, operation:
         publish(s3, {"part-00000.parquet": BIG, "part-00001.parquet": b"small"})
     assert s3.objects() == {}
     assert s3.uploads() == []
+
+
+def test_a_journal_whose_answer_is_lost_is_taken_away_with_the_rest(s3: S3) -> None:
+    s3.faults.rule = lambda request: lost() if request.method == "PUT" and JOURNAL in request.path else None
+    with pytest.raises(StoreError):
+        publish(s3, {"part-00000.parquet": b"small"})
+    assert s3.objects() == {}
 
 
 @pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart"])
@@ -269,13 +275,6 @@ def test_a_conflict_409_is_tried_again_after_looking_again(s3: S3) -> None:
 
 @pytest.mark.slow
 def test_with_three_of_ten_requests_failing_everything_arrives(s3: S3) -> None:
-    chance = random.Random(11)
-    lock = threading.Lock()
-
-    def rule(_: Request) -> Any:
-        with lock:
-            return slow_down if chance.random() < 0.3 else None
-
     once = resilient(8, use_circuit_breaker=False, config=RetryConfig(throttle_delay=0.05))(lambda function: function())
     files = {f"part-{n:05d}.parquet": BIG[: n * 1_000_000 + 7] for n in range(20)}
     s3.faults.forget()
@@ -283,7 +282,7 @@ def test_with_three_of_ten_requests_failing_everything_arrives(s3: S3) -> None:
     without = len(s3.faults.requests)
     s3.client.delete_objects(Bucket=s3.name, Delete={"Objects": [{"Key": key} for key in s3.objects()]})
     s3.faults.forget()
-    s3.faults.rule = rule
+    s3.faults.rule = storm(0.3, [slow_down], seed=11)
     publish(s3, files, pool=Pool(once))
     needed = len(s3.faults.requests)
     s3.faults.rule = lambda _: None

@@ -66,11 +66,10 @@ class ObjectStaging:
         files = [(self.directory / name, self._key(name)) for name in new]
         if not self._overwrite and _first(self._bucket, self._prefix):
             raise StoreError("was filled by someone else during the run; nothing was published", place=self._place())
-        claimed = False
+        journal = self._journal(new)
         try:
             with _Uploads(self._bucket, files) as uploads:
-                self._claim(new)
-                claimed = True
+                self._claim(journal)
                 if REPORT in self._old.names:
                     self._bucket.delete([self._key(REPORT)])
                 uploads.finish()
@@ -79,15 +78,19 @@ class ObjectStaging:
                     report = (self.directory / REPORT).read_bytes()
                 self._bucket.put(self._key(REPORT), report)
         except BaseException:  # an interruption too; here all uploads have come to their end, one way or the other
-            if claimed and not self._old.names:
+            if not self._old.names:
                 with suppress(StoreError):
-                    self._bucket.delete([*(key for _, key in files), self._key(REPORT), self._key(JOURNAL)])
+                    # Asked, not remembered: the interruption may have come after the journal and before its answer.
+                    if self._bucket.read(self._key(JOURNAL))[0] == journal:
+                        self._bucket.delete([*(key for _, key in files), self._key(REPORT), self._key(JOURNAL)])
             raise
         self._bucket.delete([self._key(JOURNAL)])
 
-    def _claim(self, new: list[str]) -> None:
+    def _journal(self, new: list[str]) -> bytes:
         names = sorted({*new, *self._old.names, REPORT})
-        journal = json.dumps({"run": secrets.token_hex(8), "names": names}).encode()
+        return json.dumps({"run": secrets.token_hex(8), "names": names}).encode()
+
+    def _claim(self, journal: bytes) -> None:
         try:
             self._bucket.put(self._key(JOURNAL), journal, if_absent=self._old.journal is None, if_match=self._old.journal)
         except Conflict as error:
