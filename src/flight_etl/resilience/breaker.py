@@ -91,6 +91,12 @@ class CircuitBreaker:
         with self._lock:
             return State.HALF_OPEN if self._state is State.OPEN and self._wait_s() <= 0 else self._state
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds until it will let a call through: 0 where it does so now."""
+        with self._lock:
+            return max(self._wait_s(), 0.0) if self._state is State.OPEN else 0.0
+
     def call(self, function: Callable[..., T], /, *args: object, **kwargs: object) -> T:
         """Run `function` unless the breaker is open, then raise CircuitOpen."""
         with self.guard():

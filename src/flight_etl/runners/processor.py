@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from flight_etl import resources
-from flight_etl.errors import ErrorType, InputError
-from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig
+from flight_etl.errors import ErrorType, InputError, Place, Unavailable
+from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig, CircuitOpen
 from flight_etl.resilience.classify import ErrorClassifier
 from flight_etl.resilience.deadletter import DeadLetterConfig, ReplayLimits, replay
 from flight_etl.resilience.retry import RetryConfig, resilient
@@ -33,6 +34,9 @@ __all__ = ["Delivery", "Processor"]
 
 _PRESSURE: Final = 0.85  # of the memory bound
 _LEAST_CHUNK_ROWS: Final = 1_000
+_FAILURES_IN_A_ROW: Final = 10  # of a store that is down; one that refuses every third request has so many never
+_MOST_WAITS: Final = 2  # for an open breaker, in one event
+_LEAST_WAIT_S: Final = 0.1  # s, while the probe is under way
 _GIVEN_BACK: Final = frozenset({ErrorType.TRANSIENT, ErrorType.THROTTLING, ErrorType.RESOURCE, ErrorType.UNKNOWN})
 
 logger = logging.getLogger(__name__)
@@ -47,6 +51,7 @@ class Delivery:
     ignored: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)  # message ids, in order
     undone: list[BaseException] = field(default_factory=list)  # of direct events: neither done nor in the queue
+    waits: int = 0  # for an open breaker
 
 
 class Processor:
@@ -59,13 +64,15 @@ class Processor:
         telemetry: Telemetry | None = None,
         classifier: ErrorClassifier | None = None,
         memory_bound_mb: float | None = None,
+        breaker: CircuitBreakerConfig | None = None,
     ) -> None:
         check_places(settings)
         self.settings = settings
         self.telemetry = telemetry or Telemetry()
         self.classifier = classifier or ErrorClassifier()
         self.memory_bound_mb = memory_bound_mb
-        self.breaker = CircuitBreaker("s3", CircuitBreakerConfig(), classifier=self.classifier)
+        chosen = breaker or CircuitBreakerConfig(failure_threshold=_FAILURES_IN_A_ROW)
+        self.breaker = CircuitBreaker("s3", chosen, classifier=self.classifier)
         self.pool = Pool(self._call)
         self.probes = Pool(timeouts=Timeouts(connect_s=0.5, idle_s=0.5))  # for the health check: asked once, and no breaker
         self.statistics = {"done": 0, "dead": 0, "given_back": 0}
@@ -107,6 +114,18 @@ class Processor:
             self.telemetry.converted(result.source, result.report)
         return result
 
+    def _patiently(self, ref: ObjectRef, delivery: Delivery) -> Result:
+        """Do one object; where the breaker refuses it, wait until it lets a probe through, within the caller's time."""
+        while True:
+            try:
+                return self.process(ref)
+            except CircuitOpen as refused:
+                wait_s = max(refused.retry_after_s, _LEAST_WAIT_S)
+                if delivery.waits >= _MOST_WAITS or wait_s + self._deadline.reserve_s > self._deadline.left_s:
+                    raise
+                delivery.waits += 1
+                time.sleep(wait_s)
+
     def _process(self, ref: ObjectRef, between: Callable[[], None]) -> Result:
         scratch = self.settings.resources.spill_dir
         pool = self.pool if self.settings.service.caching else Pool(self._call)
@@ -135,6 +154,20 @@ class Processor:
         self.telemetry.finished(len(delivery.results), len(delivery.dead) + len(delivery.again) + len(delivery.undone))
         return delivery
 
+    def give_up(self, event: Any, why: str) -> Delivery:
+        """Write dead letters for all objects of an event, without another try."""
+        delivery = Delivery()
+        for message in messages(event):
+            failures: list[BaseException] = []
+            for ref in message.objects:
+                error = Unavailable(why, place=Place(str(ref)))
+                self._bury(letter_for(ref, error, attempts=message.attempts), error, delivery, failures)
+            for part in message.unreadable:
+                error = Unavailable(why)
+                self._bury(letter_for(None, error, body=part.body, attempts=message.attempts), error, delivery, failures)
+            self._account(message, failures, delivery)
+        return delivery
+
     def _message(self, message: Message, delivery: Delivery) -> None:
         delivery.ignored += message.ignored
         failures: list[BaseException] = []
@@ -144,13 +177,17 @@ class Processor:
             self._bury(letter_for(None, error, body=part.body, attempts=message.attempts), error, delivery, failures)
         for ref in message.objects:
             try:
-                result = self.process(ref)
+                result = self._patiently(ref, delivery)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other objects go on
                 self.telemetry.failed(str(ref), error)
                 self._failed(ref, error, message, delivery, failures)
             else:
                 self.statistics["done"] += 1
                 delivery.results.append(result)
+        self._account(message, failures, delivery)
+
+    def _account(self, message: Message, failures: list[BaseException], delivery: Delivery) -> None:
+        """Note what of a message is neither done nor buried."""
         if failures and message.message_id is not None:
             self.statistics["given_back"] += 1
             delivery.again.append(message.message_id)
@@ -162,12 +199,13 @@ class Processor:
     ) -> None:
         """Bury what will never succeed; what may succeed goes back to its queue, if it has one and tries are left.
 
-        What was given too little time goes back wherever it came from: it is the others in the event that took it.
+        What was given too little time goes back wherever it came from: it is the others in the event that took it. So does what
+        an open breaker refused, however often: it has not been tried, and a store that is down would bury all there is.
         """
         kind = self.classifier.classify_error(error)
         tries = message.attempts <= self.settings.service.max_retries
         crowded_out = isinstance(error, OutOfTimeError) and not error.had_all
-        if crowded_out or (message.message_id is not None and kind in _GIVEN_BACK and tries):
+        if crowded_out or isinstance(error, CircuitOpen) or (message.message_id is not None and kind in _GIVEN_BACK and tries):
             failures.append(error)
         else:
             self._bury(letter_for(ref, error, attempts=message.attempts), error, delivery, failures)
@@ -192,8 +230,10 @@ class Processor:
         """Do the work of dead letters again."""
         self._deadline = deadline = Deadline.begun(remaining_s)
 
+        delivery = Delivery()
+
         def work(letter: DeadLetter) -> Status:
-            return self.process(object_of(letter)).status
+            return self._patiently(object_of(letter), delivery).status
 
         limits = ReplayLimits(
             max_records=max_records,
