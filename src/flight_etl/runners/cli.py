@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -260,9 +261,19 @@ def completion(shell: str) -> None:
 @click.option("--queue", metavar="URL", help="SQS queue of S3 events; buckets by INPUT_BUCKET, OUTPUT_BUCKET and so on.")
 @click.option("--watch", metavar="DIR", type=click.Path(file_okay=False), help="Folder to watch instead, without any server.")
 @click.option("--output", "-o", metavar="DIR", type=click.Path(file_okay=False), help="With --watch: where Parquet files go.")
+@click.option(
+    "--visibility-s",
+    type=click.IntRange(5, 43_200),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --queue: for how long a message is hidden from others; renewed while it is worked on.",
+)
 @click.option("--max-inputs", type=click.IntRange(min=1), help="Stop after so many.  [default: never]")
 @_options("layout", "units", "compression", "workers", "memory-limit-mb", "set", "config")
-def worker(queue: str | None, watch: str | None, output: str | None, max_inputs: int | None, **options: Any) -> None:
+def worker(
+    queue: str | None, watch: str | None, output: str | None, max_inputs: int | None, visibility_s: int, **options: Any
+) -> None:
     """Work on inputs as they come, until told to stop (SIGTERM, Ctrl-C): what has begun is finished first.
 
     \b
@@ -281,9 +292,12 @@ def worker(queue: str | None, watch: str | None, output: str | None, max_inputs:
     if queue is not None:
         from flight_etl.resilience.sqs import client
         from flight_etl.runners.processor import Processor
+        from flight_etl.runners.queue_worker import QueueTimes, work_queue
 
+        logging.basicConfig(level=settings.service.log_level, format="%(asctime)s %(levelname)s %(message)s")
         processor = Processor(settings, memory_bound_mb=settings.resources.memory_limit_mb)
-        workers.work_queue(processor, queue, client(settings.service.aws_region), stop)
+        times = QueueTimes(visibility_s=visibility_s)
+        work_queue(processor, queue, client(settings.service.aws_region), stop, times=times)
         return
     folder = workers.FolderWorker(Path(str(watch)), Path(str(output)), settings)
     folder.work(stop, told=click.echo)

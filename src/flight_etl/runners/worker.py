@@ -1,14 +1,13 @@
-"""A worker that never ends: messages of a queue, or files of a folder, one after another, until it is told to stop.
+"""A worker that never ends: files of a folder, one after another, until it is told to stop. `queue_worker` does so with messages.
 
-Killed at any moment and started again, it leaves every input in the output exactly once: a message is deleted, and a file's
-mark is written, only after the output is complete; and doing the same input twice gives the same bytes under the same name.
+Killed at any moment and started again, it leaves every input in the output exactly once: a file's mark is written only after
+its output is complete; and doing the same input twice gives the same bytes under the same name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -26,20 +25,14 @@ from flight_etl.store.publish import publish_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flight_etl.runners.processor import Processor
     from flight_etl.settings import Settings
 
-__all__ = ["FolderWorker", "Stop", "work_queue"]
+__all__ = ["FolderWorker", "Stop"]
 
-_POLL_S: Final = 20  # s, the longest long poll of SQS
-_VISIBILITY_S: Final = 120  # s for which a message is hidden, renewed while it is worked on
-_BATCH: Final = 10
 _SETTLE_S: Final = 2.0  # s that a file must be unchanged, since writers take their time
 _SCAN_S: Final = 1.0  # s between two looks at the folder
 _MARKS: Final = ".flight-etl-done"
 _LETTERS: Final = ".flight-etl-dead-letters"
-
-logger = logging.getLogger(__name__)
 
 
 class Stop:
@@ -66,69 +59,6 @@ class Stop:
     def wait(self, seconds: float) -> None:
         """Sleep, but not beyond the moment of stopping."""
         self._event.wait(seconds)
-
-
-# -- a queue -----------------------------------------------------------------------------------------------------------
-
-
-def work_queue(processor: Processor, queue_url: str, sqs: Any, stop: Stop, *, poll_s: int = _POLL_S) -> None:
-    """Receive messages, do their objects, and delete each message whose objects are done or dead-lettered."""
-    while not stop:
-        answer = sqs.receive_message(
-            QueueUrl=queue_url,
-            MaxNumberOfMessages=1,
-            WaitTimeSeconds=poll_s,
-            VisibilityTimeout=_VISIBILITY_S,
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
-        )
-        for message in answer.get("Messages", ()):
-            _work_message(processor, queue_url, sqs, message)
-            stop.count()
-
-
-def _work_message(processor: Processor, queue_url: str, sqs: Any, message: dict[str, Any]) -> None:
-    handle = message["ReceiptHandle"]
-    record = {
-        "eventSource": "aws:sqs",
-        "messageId": message["MessageId"],
-        "receiptHandle": handle,
-        "body": message["Body"],
-        "attributes": message.get("Attributes", {}),
-    }
-    with _Hidden(queue_url, sqs, handle):
-        delivery = processor.deliver({"Records": [record]})
-    if delivery.again:
-        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=handle, VisibilityTimeout=_POLL_S)
-    else:
-        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=handle)
-
-
-class _Hidden:
-    """Keeps a message hidden from others while it is worked on."""
-
-    def __init__(self, queue_url: str, sqs: Any, handle: str) -> None:
-        self._queue_url, self._sqs, self._handle = queue_url, sqs, handle
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="visibility", daemon=True)
-
-    def _renew(self) -> None:
-        while not self._done.wait(_VISIBILITY_S / 3):
-            try:
-                self._sqs.change_message_visibility(
-                    QueueUrl=self._queue_url, ReceiptHandle=self._handle, VisibilityTimeout=_VISIBILITY_S
-                )
-            except Exception as error:  # noqa: BLE001 - at worst the message comes twice, which does no harm
-                logger.warning("visibility of a message could not be renewed: %s", error)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-
-# -- a folder ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
