@@ -123,4 +123,5 @@ def _called(command: Sequence[str]) -> None:
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip() and not line.startswith("WARNING")]
         said = " | ".join(lines[-_LAST_LINES:]) or "it said nothing"
-        raise StoreError(f"{' '.join(command[1:4])} failed with {done.returncode}: {said}")
+        begin = command.index("-m") + 1
+        raise StoreError(f"{' '.join(command[begin : begin + 2])} failed with {done.returncode}: {said}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from flight_etl.errors import FlightEtlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 __all__ = ["Stripped", "machine_of", "strip", "tool"]
 
 _MACHINES: Final = {62: "x86_64", 183: "aarch64"}  # e_machine of the ELF header
-_ENTRIES_AT_ONCE: Final = 64  # files for one call of strip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ def tool(name: str, machine: str) -> str | None:
 
 
 def strip(folder: Path, libraries: Iterable[Path]) -> Stripped:
-    """Take the symbols for debuggers and linkers out of shared libraries, in place.
+    """Take the symbols for debuggers and linkers out of shared libraries.
 
     Those in `*.libs` stay as they are: auditwheel has moved their sections about, and strip breaks some of them (numpy's
     OpenBLAS among them).
@@ -60,10 +60,18 @@ def strip(folder: Path, libraries: Iterable[Path]) -> Stripped:
         if program is None:
             missing.append(machine)
             continue
-        for begin in range(0, len(paths), _ENTRIES_AT_ONCE):
-            some = paths[begin : begin + _ENTRIES_AT_ONCE]
-            for path in some:
-                os.chmod(path, 0o755)  # noqa: PTH101, S103 - strip writes in place
-            subprocess.run([program, "--strip-unneeded", *map(str, some)], check=True, capture_output=True)  # noqa: S603
+        for path in paths:
+            _strip(program, path)
         done += len(paths)
     return Stripped(libraries=done, without_tool=tuple(missing))
+
+
+def _strip(program: str, path: Path) -> None:
+    """Put a stripped copy in the place of the file: one that this process has loaded must not change under it."""
+    part = path.with_name(f"{path.name}.part")
+    done = subprocess.run([program, "--strip-unneeded", "-o", part, path], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        part.unlink(missing_ok=True)
+        raise FlightEtlError(f"{path}: {Path(program).name} failed: {done.stderr.strip()}")
+    part.chmod(path.stat().st_mode)
+    part.replace(path)
