@@ -14,8 +14,9 @@ from flight_etl.errors import FlightEtlError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Stripped", "machine_of", "strip", "tool"]
+__all__ = ["Stripped", "has_symbols", "machine_of", "strip", "tool"]
 
+_SYMBOL_TABLE: Final = 2  # SHT_SYMTAB
 _MACHINES: Final = {62: "x86_64", 183: "aarch64"}  # e_machine of the ELF header
 
 
@@ -37,6 +38,17 @@ def machine_of(path: Path) -> str | None:
     return _MACHINES.get(number, f"ELF machine {number}")
 
 
+def has_symbols(path: Path) -> bool:
+    """Whether a 64-bit ELF file still has the table of symbols that strip removes (generic ABI, "Section header table")."""
+    data = path.read_bytes()
+    begin = int.from_bytes(data[0x28:0x30], "little")
+    size, count = (int.from_bytes(data[at : at + 2], "little") for at in (0x3A, 0x3C))
+    kinds = (
+        {int.from_bytes(data[at + 4 : at + 8], "little") for at in range(begin, begin + size * count, size)} if size else set()
+    )
+    return _SYMBOL_TABLE in kinds
+
+
 def tool(name: str, machine: str) -> str | None:
     """Path of a binutils or gcc program that works on files of this machine, if one is installed."""
     native = machine == platform.machine()
@@ -45,14 +57,15 @@ def tool(name: str, machine: str) -> str | None:
 
 
 def strip(folder: Path, libraries: Iterable[Path]) -> Stripped:
-    """Take the symbols for debuggers and linkers out of shared libraries.
+    """Take the symbols for debuggers and linkers out of shared libraries; those without any are not touched.
 
     Those in `*.libs` stay as they are: auditwheel has moved their sections about, and strip breaks some of them (numpy's
     OpenBLAS among them).
     """
     by_machine: dict[str, list[Path]] = {}
     for path in libraries:
-        if not path.relative_to(folder).parts[0].endswith(".libs") and (machine := machine_of(path)) is not None:
+        moved = path.relative_to(folder).parts[0].endswith(".libs")
+        if not moved and (machine := machine_of(path)) is not None and has_symbols(path):
             by_machine.setdefault(machine, []).append(path)
     done, missing = 0, []
     for machine, paths in sorted(by_machine.items()):
