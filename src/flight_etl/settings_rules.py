@@ -16,7 +16,9 @@ from flight_etl.settings import MIN_MEMORY_MB, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check", "from_mapping", "override"]
+    from flight_etl.settings import ImputeSettings
+
+__all__ = ["NUMBERS", "WORDS", "check", "check_methods", "from_mapping", "override"]
 
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
 _FALSE: Final = frozenset(("0", "false", "no", "off"))
@@ -53,6 +55,10 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float, str]]] = {
     ("resources", "workers"): (1, 256, "threads"),
     ("service", "max_retries"): (0, 20, "retries"),
 }
+# Columns that may be filled, by any method and by those for text.
+NUMBERS: Final = ("altitude", "geo_altitude", "velocity", "heading", "vertical_rate")
+WORDS: Final = ("callsign", "position_source", "category", "origin_country")
+_OF_WORDS: Final = ("forward_fill", "backward_fill", "mode", "none")
 _ADDRESS: Final = re.compile(r"~?[0-9a-f]{6}")
 _MAX_LATITUDE: Final = 90.0  # deg
 _MAX_LONGITUDE: Final = 180.0  # deg
@@ -110,9 +116,16 @@ def check(settings: Settings) -> None:
     edges = dataclasses.astuple(settings.speed)
     if list(edges) != sorted(edges):
         raise SettingsError(f"speed={settings.speed} is not permitted: each edge at least as high as the one before it")
-    from flight_etl.core.impute import check_methods
-
     check_methods(settings.impute)
+
+
+def check_methods(settings: ImputeSettings) -> None:
+    """Raise SettingsError for a column that may not be filled, or not by that method."""
+    for column, method in settings.methods:
+        if column not in NUMBERS + WORDS:
+            raise SettingsError(f"impute.methods: {column!r} is never filled; only {', '.join(NUMBERS + WORDS)} may be")
+        if column in WORDS and method not in _OF_WORDS:
+            raise SettingsError(f"impute.methods: {column}={method!r} is not permitted: text takes {', '.join(_OF_WORDS)}")
 
 
 def _check_filter(settings: Settings) -> None:

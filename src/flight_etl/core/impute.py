@@ -8,9 +8,9 @@ import numpy as np
 
 from flight_etl.core.order import timestamps_ms
 from flight_etl.core.track import floats, floats_column, one_array, put, run_starts, tristate, words_column
-from flight_etl.errors import SettingsError
 from flight_etl.outcome import Outcome
 from flight_etl.schema import NORMAL, empty_dropped
+from flight_etl.settings_rules import NUMBERS, WORDS, check_methods
 from flight_etl.units import DEGREES_PER_TURN, MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -23,21 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NUMBERS", "WORDS", "check_methods", "impute"]
 
-NUMBERS: Final = ("altitude", "geo_altitude", "velocity", "heading", "vertical_rate")
-WORDS: Final = ("callsign", "position_source", "category", "origin_country")
 _NOT_ON_GROUND: Final = ("altitude", "geo_altitude", "vertical_rate")  # null on the ground says "on the ground"
-_OF_WORDS: Final = ("forward_fill", "backward_fill", "mode", "none")
 _HALF_TURN: Final = DEGREES_PER_TURN / 2.0
 _NO_DIRECTION: Final = 1e-9  # length of the mean of unit vectors, below which rounding alone gives it a direction
-
-
-def check_methods(settings: ImputeSettings) -> None:
-    """Raise SettingsError for a column that may not be filled, or not by that method."""
-    for column, method in settings.methods:
-        if column not in NUMBERS + WORDS:
-            raise SettingsError(f"impute.methods: {column!r} is never filled; only {', '.join(NUMBERS + WORDS)} may be")
-        if column in WORDS and method not in _OF_WORDS:
-            raise SettingsError(f"impute.methods: {column}={method!r} is not permitted: text takes {', '.join(_OF_WORDS)}")
 
 
 def impute(table: pa.Table, settings: ImputeSettings) -> Outcome:
