@@ -11,6 +11,7 @@ import pytest
 from cloud import Cloud, cloud_at, notification, s3_record, sqs_event
 from faults import Request, fault_proxy, reset
 from flight_etl.bench.generate import write
+from flight_etl.errors import SettingsError
 from flight_etl.resilience import sqs as queues
 from flight_etl.runners.aws_lambda import ETLConfig, OptimizedETLProcessor
 from servers import moto
@@ -211,6 +212,32 @@ def test_a_message_is_given_back_for_its_transient_objects_and_the_others_stay_d
     assert processor.process_event(event, _Context()) == {"batchItemFailures": []}
     assert plain.outputs() == ["good", "later"]
     assert len({letter["id"] for letter in plain.letters()}) == 1  # it came twice, as the same letter
+
+
+def test_of_ten_messages_exactly_those_with_passing_trouble_come_again(
+    plain: Cloud, proxy: FaultProxy, small: Callable[[int], bytes]
+) -> None:
+    keys = [f"k{number}" for number in range(10)]
+    troubled = {f"/{plain.raw}/k{number}" for number in (2, 5, 7)}
+    for key in keys:
+        plain.put(key, small(1))
+    proxy.rule = lambda request: reset(0) if request.path in troubled else None
+    answer = _processor().process_event(sqs_event(*(notification(plain, key) for key in keys)), _Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": name} for name in ("m2", "m5", "m7")]}
+    assert plain.outputs() == [key for key in keys if f"/{plain.raw}/{key}" not in troubled]
+    assert plain.letters() == []
+
+
+def test_what_we_write_ourselves_is_refused_and_counted(plain: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where inputs and outputs share a bucket, so that no output comes back as an input."""
+    monkeypatch.setenv("OUTPUT_BUCKET", plain.raw)
+    keys = ("processed/raw/k.json", "quarantine/raw/k.ndjson", "k.parquet")
+    answer = _processor().process_event(notification(plain, *keys), _Context())
+    assert answer["statuses"] == {"refused": 3}
+    monkeypatch.setenv("INPUT_BUCKET", plain.raw)
+    monkeypatch.setenv("ERROR_BUCKET", plain.raw)
+    with pytest.raises(SettingsError, match="put at least the dead letters elsewhere"):
+        _processor()
 
 
 def test_unreadable_records_are_buried_whole_and_the_others_done(plain: Cloud, small: Callable[[int], bytes]) -> None:

@@ -293,15 +293,18 @@ def test_a_failing_store_opens_the_breaker_and_says_so_in_the_documented_words(
         assert len(found.logs) + len(found.metrics) == len(found.lines)
         assert len([request for request in proxy.requests if cloud.raw in request.path]) == 5  # then it is left alone
         health = running.invoke({"action": "health_check"}).answer
-        assert health["overall_health"] == "degraded"
+        assert health["error_recovery_statistics"]["circuit_breakers"]["s3"] == "open"
+        assert health["overall_health"] != "healthy"
 
 
-def test_memory_pressure_is_told_in_the_documented_words(start: Start, cloud: Cloud) -> None:
+def test_memory_pressure_is_told_in_the_documented_words(start: Start, cloud: Cloud, sample: bytes) -> None:
+    """In a function of 128 MB there is no room beside the libraries; the work is done all the same."""
+    cloud.put("tight", sample)
     with start(cloud, memory_mb=128, LOG_LEVEL="WARNING") as tight:
-        found = tight.invoke(notification(cloud, "none"))
-        assert found.messages("WARNING") == ["Memory pressure detected, forced GC"]
-        assert found.messages("INFO") == []
-        assert found.answer["results"][0]["status"] == "gone"
+        found = [tight.invoke(notification(cloud, key)) for key in ("tight", "none")]
+    assert found[0].answer["results"][0]["status"] == "written"
+    assert {line for one in found for line in one.messages("WARNING")} == {"Memory pressure detected, forced GC"}
+    assert not [line for one in found for line in one.messages("INFO")]
 
 
 # -- time ----------------------------------------------------------------------------------------------------------------
@@ -349,10 +352,15 @@ def test_a_process_stopped_at_its_deadline_leaves_nothing_half_done(
     cloud.put("hangs", sample)
     proxy.forget()
     proxy.rule = lambda request: latency(60.0) if request.method == "GET" and request.path.endswith("/hangs") else None
+    before = set(Path("/tmp").glob("flight-etl-*"))
     with start(cloud, AWS_ENDPOINT_URL=proxy.url) as running:
         assert running.invoke(notification(cloud, "hangs"), timeout_s=7.0).timed_out
     assert "hangs" not in cloud.outputs()
+    left = {path for path in set(Path("/tmp").glob("flight-etl-*")) - before if path.is_dir() and any(path.iterdir())}
+    assert left
     with start(cloud) as another:
+        assert another.invoke(notification(cloud, "none")).answer
+        assert not [path for path in left if path.exists()]
         assert another.invoke(notification(cloud, "hangs")).answer["results"][0]["status"] == "written"
 
 
@@ -362,6 +370,7 @@ def test_a_process_stopped_at_its_deadline_leaves_nothing_half_done(
 def test_ten_thousand_records_are_answered_within_the_limit(runtime: LambdaRuntime, cloud: Cloud) -> None:
     found = runtime.invoke(notification(cloud, *(f"{'long' * 100}/{number}.parquet" for number in range(10_000))))
     assert found.answer["processed"] == 10_000
+    assert found.answer["statuses"] == {"refused": 10_000}
     assert len(found.payload) < ANSWER_BYTES
     _check_emf(found.metrics)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flight_etl.errors import FlightEtlError, SettingsError, Unavailable
 from flight_etl.runners.health import health
 from flight_etl.runners.processor import Processor
+from flight_etl.runners.scratch import sweep
 from flight_etl.settings import Settings, from_env
 from flight_etl.settings_rules import check, override
 from flight_etl.telemetry import METRICS, NAMESPACE, Telemetry
@@ -134,11 +136,13 @@ def _answer(delivery: Delivery, *, is_queue: bool) -> dict[str, Any]:
         shown = "; ".join(str(error)[:_MOST_TEXT] for error in delivery.undone[:5])
         raise Unavailable(f"{len(delivery.undone)} objects neither done nor in the dead-letter queue: {shown}")
     results = [{"source": r.source, "status": str(r.status), "outputs": list(r.outputs)} for r in delivery.results]
+    statuses = Counter(str(result.status) for result in delivery.results)
     return {
         "status": "completed" if not delivery.dead else "partial",
         "processed": len(delivery.results),
         "dead_lettered": len(delivery.dead),
         "ignored": len(delivery.ignored),
+        "statuses": dict(sorted(statuses.items())),
         "results": results[:_MOST_RESULTS],
     }
 
@@ -201,6 +205,7 @@ def lambda_handler(event: Any, context: Any) -> dict[str, Any]:
     global _processor  # noqa: PLW0603 - what a warm start reuses
     if _processor is None:
         _processor = OptimizedETLProcessor()
+        sweep(_processor.config.settings.resources.spill_dir)
     return _processor.process_event(event, context)
 
 

@@ -7,19 +7,19 @@ newer event, so that doubled, late and concurrent events change nothing.
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import NotFound, SettingsError
+from flight_etl.runners.scratch import scratch_folder
 from flight_etl.store.object_newest import Mark, put_if_newer
 from flight_etl.store.object_source import ObjectSource
 from flight_etl.store.places import ObjectUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from flight_etl.report import Report
     from flight_etl.runners.events import ObjectRef
@@ -113,8 +113,8 @@ def process_object(
     there = _existing(target, output_key(ref, "part-00000.parquet"))  # with partitions, only writing can tell
     if there is not None and (kept := _kept(ref, mark, Mark.of(there.metadata))) is not None:
         return Result(source=source_name, status=kept, outputs=(str(there.url),))
-    with tempfile.TemporaryDirectory(prefix="flight-etl-", dir=scratch) as folder:
-        return _produced(ref, source, target, settings, mark, Path(folder), between)
+    with scratch_folder(scratch) as folder:
+        return _produced(ref, source, target, settings, mark, folder, between)
 
 
 def _kept(ref: ObjectRef, mark: Mark, made_from: Mark) -> Status | None:
@@ -146,7 +146,8 @@ def _produced(
         names.append(name)
         return str(target.url(output_key(ref, name)))
 
-    report = local.produce(Expansion((source,), (), ()), folder, settings, place=place, progress=lambda _: between())
+    inside = replace(settings, resources=replace(settings.resources, spill_dir=None))  # so that all of it is swept together
+    report = local.produce(Expansion((source,), (), ()), folder, inside, place=place, progress=lambda _: between())
     (one,) = report.inputs
     if one.failure is not None:
         raise one.failure
