@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cloud import Cloud, cloud_at, event_bridge, notification, s3_record, sns_event, sns_message, sqs_event
-from faults import fault_proxy, latency, slow_down
+from faults import Fault, fault_proxy, latency
 from flight_etl.bench.generate import write
 from lambda_runtime import HANDLER, StartFailedError, runtime_folder, started
 from servers import moto
@@ -285,13 +285,13 @@ def test_a_failing_store_opens_the_breaker_and_says_so_in_the_documented_words(
 ) -> None:
     cloud.put("unreachable", sample)
     proxy.forget()
-    proxy.rule = lambda request: slow_down if cloud.raw in request.path else None
-    with start(cloud, AWS_ENDPOINT_URL=proxy.url, MAX_RETRIES="2") as running:
-        found = running.invoke(sqs_event(*[notification(cloud, "unreachable")] * 3))
+    proxy.rule = lambda request: Fault("status", 500, "InternalError") if cloud.raw in request.path else None
+    with start(cloud, AWS_ENDPOINT_URL=proxy.url, MAX_RETRIES="4") as running:
+        found = running.invoke(sqs_event(*[notification(cloud, "unreachable")] * 3), timeout_s=25.0)
         assert len(found.answer["batchItemFailures"]) == 3
         assert "Circuit breaker 's3' opened due to failures" in found.messages("ERROR")
         assert len(found.logs) + len(found.metrics) == len(found.lines)
-        assert len([request for request in proxy.requests if cloud.raw in request.path]) == 5  # then it is left alone
+        assert len([request for request in proxy.requests if cloud.raw in request.path]) == 10  # then it is left alone
         health = running.invoke({"action": "health_check"}).answer
         assert health["error_recovery_statistics"]["circuit_breakers"]["s3"] == "open"
         assert health["overall_health"] != "healthy"
