@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cloud import Cloud
 
 ROWS: Final = 3_000
+LARGE_ROWS: Final = 1_000_000
 IMPORTS: Final = {
     "numpy, pyarrow.parquet (bare)": "numpy, pyarrow.parquet",
     "main_etl_processor": "main_etl_processor",
@@ -53,6 +54,7 @@ def main(rounds: int, warm: int) -> None:
         _imports(root, rounds)
         _cold(path, cloud, sample, rounds)
         _warm(path, cloud, sample, warm)
+        _large(path, cloud, folder)
 
 
 def _sizes(said: dict[str, Any]) -> None:
@@ -123,6 +125,21 @@ def _warm(path: tuple[Path, ...], cloud: Cloud, sample: bytes, invocations: int)
     print("\n| RSS after invocation | MB (10^6 B) |\n|---|---:|")
     for number in (1, 50, invocations):
         print(f"| {number} | {rss[min(number, invocations)]:.0f} |")
+
+
+def _large(path: tuple[Path, ...], cloud: Cloud, folder: Path) -> None:
+    """One large object in functions of two sizes, whose memory is counted in MiB."""
+    write(folder / "large.ndjson.gz", LARGE_ROWS, layout="flat", complexity="complex")
+    data = (folder / "large.ndjson.gz").read_bytes()
+    print(f"\n| {LARGE_ROWS:,} records, {len(data) / 1e6:.0f} MB gzip | s | peak RSS, MiB | 0.8 of the function, MiB |")
+    print("|---|---:|---:|---:|")
+    for memory_mb in (512, 1024):
+        cloud.put(f"large/{memory_mb}", data)
+        with started(path, cloud.environment | {"MAX_WORKERS": "2"}, memory_mb=memory_mb, isolated=True) as running:
+            found = running.invoke(notification(cloud, f"large/{memory_mb}"), timeout_s=900)
+            assert found.answer["results"][0]["status"] == "written"
+        peak_mib = found.peak_rss_mb * 1e6 / 2**20
+        print(f"| function of {memory_mb} MB | {found.seconds:.1f} | {peak_mib:.0f} | {0.8 * memory_mb:.0f} |")
 
 
 if __name__ == "__main__":
