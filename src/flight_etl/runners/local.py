@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flight_etl import resources
-from flight_etl._version import __version__
 from flight_etl.core import extras
 from flight_etl.core.clean import units_warning
 from flight_etl.core.decode import decoder_name
@@ -23,11 +22,12 @@ from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
 from flight_etl.runners import places
 from flight_etl.runners.blocks import whole_blocks
+from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.records import Ledger, Progress, record_outcomes
 from flight_etl.runners.spool import Spool
 from flight_etl.runners.tracks import track_outcomes
-from flight_etl.schema import ENRICHED, NORMAL, PROVENANCE, SCHEMA_VERSION, Column, arrow_schema
+from flight_etl.schema import ENRICHED, NORMAL, arrow_schema
 from flight_etl.settings import Settings
 from flight_etl.store.airports import load_airports
 from flight_etl.store.failures import store_errors
@@ -49,30 +49,6 @@ __all__ = ["QUARANTINE", "REPORT", "Inspection", "Progress", "convert", "inspect
 
 QUARANTINE = "_quarantine.ndjson"
 REPORT = "_report.json"
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What the writing half of a run counts."""
-
-    outputs: list[str] = field(default_factory=list)
-    bytes_out: int = 0
-    aircraft: int = 0
-    flights: int = 0
-    phases: dict[str, int] = field(default_factory=dict)
-    last_aircraft: str | None = None
-
-    def add(self, table: pa.Table) -> None:
-        """Count aircraft, flights and phases of the next rows, which come in order."""
-        if not table.num_rows:
-            return
-        first, last = table["icao24"][0].as_py(), table["icao24"][-1].as_py()
-        self.aircraft += len(pc.unique(table["icao24"])) - (first == self.last_aircraft)
-        self.last_aircraft = last
-        self.flights += len(pc.unique(table["flight_id"]))
-        if "flight_phase" in table.column_names:
-            found = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["flight_phase"]).to_pylist()}
-            self.phases = add_counts([self.phases, found])
 
 
 def run(
@@ -148,14 +124,14 @@ def _write_tracks(
     ledger: Ledger,
     budget: resources.Budget,
     progress: OnProgress,
-) -> _Tally:
+) -> Tally:
     features = settings.features()
-    schema, plan = _final_schema(ENRICHED, features, gather.kinds, settings)
-    writer = DatasetWriter(directory, schema, settings.output, _footer(settings))
+    schema, plan = final_schema(ENRICHED, features, gather.kinds, settings)
+    writer = DatasetWriter(directory, schema, settings.output, footer(settings))
     context = Context(settings=settings, airports=load_airports())
     rows = budget.range_rows(gather.row_bytes)
     blocks = whole_blocks(gather.ranges(plan, rows=rows), settings.segment, rows=rows)
-    tally = _Tally()
+    tally = Tally()
     done = 0
     for outcome in track_outcomes(blocks, context, workers=budget.workers):
         _book(outcome, ledger, quarantine)
@@ -183,7 +159,7 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
     pool = places.pool_for(settings, input, output)
     found = expand([input], output=output, pool=pool)
     ledger = Ledger([source.name for source in found.sources])
-    tally = _Tally()
+    tally = Tally()
     with places.file_staging(output, settings, pool) as staging:
         quarantine = QuarantineWriter(staging.quarantine)
         with _scratch(settings, staging.part.parent) as spill:
@@ -195,8 +171,8 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
                 codes.update(pc.unique(outcome.kept["icao24"]).to_pylist())
                 spool.add(outcome.kept)
             tally.aircraft = len(codes)
-            schema, plan = _final_schema(NORMAL, None, spool.kinds, settings)
-            writer = DatasetWriter(staging.part, schema, settings.output, _footer(settings), sorted_by=(), single_file=True)
+            schema, plan = final_schema(NORMAL, None, spool.kinds, settings)
+            writer = DatasetWriter(staging.part, schema, settings.output, footer(settings), sorted_by=(), single_file=True)
             for table in spool.replay(plan):
                 writer.write(table.select(schema.names))
             tally.bytes_out = sum(written.bytes for written in writer.close())
@@ -228,7 +204,7 @@ def read(path: str, settings: Settings | None = None) -> pa.Table:
         if account.failure is not None:
             raise account.failure
     joined = extras.concat(tables) if tables else arrow_schema(NORMAL).empty_table()
-    schema, plan = _final_schema(NORMAL, None, extras.kinds(joined.schema), settings)
+    schema, plan = final_schema(NORMAL, None, extras.kinds(joined.schema), settings)
     return extras.conform(joined, plan).select(schema.names).cast(schema)
 
 
@@ -275,7 +251,7 @@ def inspect(path: str, settings: Settings | None = None, *, rows: int = 10) -> I
         if held < rows:
             first.append(outcome.kept.slice(0, rows - held))
             held += first[-1].num_rows
-    schema, plan = _final_schema(NORMAL, None, kinds, settings)
+    schema, plan = final_schema(NORMAL, None, kinds, settings)
     head = extras.conform(extras.concat(first), plan).select(schema.names).cast(schema) if first else schema.empty_table()
     layouts = sorted({account.layout for account in ledger.accounts if account.layout})
     dropped = add_counts(account.dropped for account in ledger.accounts)
@@ -325,35 +301,12 @@ def _unpublished(report: Report) -> Report:
     return replace(report, outputs=(), bytes_out=0, quarantine=None, notes=(*report.notes, note))
 
 
-def _final_schema(
-    columns: tuple[Column, ...], features: frozenset[str] | None, kinds: dict[str, int], settings: Settings
-) -> tuple[pa.Schema, extras.ExtrasPlan]:
-    """Schema of the output, declared columns first, then extra ones by name."""
-    declared = arrow_schema(columns, features=features)
-    reserved = {c.name for c in ENRICHED} | set(PROVENANCE)
-    plan = extras.plan(kinds, max_columns=settings.decode.max_extra_columns, reserved=reserved)
-    return pa.schema([*declared, *plan.fields]), plan
-
-
-def _footer(settings: Settings) -> dict[str, str]:
-    """Metadata for the Parquet footer: what shaped the content, and nothing of the moment or the machine."""
-    chosen = asdict(settings)
-    del chosen["resources"], chosen["output"]["overwrite"], chosen["decode"]["chunk_rows"]
-    return {
-        "flight_etl.version": __version__,
-        "flight_etl.schema_version": SCHEMA_VERSION,
-        "flight_etl.settings": json.dumps(chosen, sort_keys=True),
-    }
-
-
 def _warnings(ledger: Ledger, settings: Settings) -> tuple[str, ...]:
     warning = units_warning(ledger.counts) if settings.units == "si" else None
     return (warning,) if warning else ()
 
 
-def _report(
-    found: Expansion, ledger: Ledger, tally: _Tally, settings: Settings, started: float, quarantine: str | None
-) -> Report:
+def _report(found: Expansion, ledger: Ledger, tally: Tally, settings: Settings, started: float, quarantine: str | None) -> Report:
     failed = tuple(InputReport(path=path, error=str(error)) for path, error in found.failed)
     return Report(
         inputs=ledger.reports() + failed,
