@@ -39,7 +39,7 @@ _VALUES: dict[str, list[Any]] = {
     "category": [None, "A3"],
     "_input": [0, 0, 1],
 }
-_METHODS: tuple[Any, ...] = (
+METHODS: tuple[Any, ...] = (
     *(("altitude", "mean"), ("velocity", "interpolate"), ("heading", "interpolate"), ("vertical_rate", "median")),
     *(("geo_altitude", "mode"), ("callsign", "forward_fill"), ("callsign", "backward_fill"), ("category", "mode")),
 )
@@ -48,7 +48,7 @@ _TOLERANCES = [0.0, 0.3, 5.0, 60.0]
 
 
 @st.composite
-def _tracks(draw: st.DrawFn) -> list[dict[str, Any]]:
+def tracks(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Rows of a few aircraft in the order of time; a seed decides the values, since drawing each would take seconds."""
     count, random = draw(st.integers(0, 60)), Random(draw(st.integers(0, 2**32)))
     sticky = draw(st.sampled_from([0.0, 0.7, 0.95]))  # how often a value stays as it was
@@ -71,7 +71,7 @@ _settings = st.builds(
     Settings,
     dedupe=st.builds(DedupeSettings, strategy=st.sampled_from(_STRATEGIES), tolerance_s=st.sampled_from(_TOLERANCES)),
     segment=st.builds(SegmentSettings, callsign_change=st.booleans(), max_flight_rows=st.sampled_from([5, 1_000])),
-    impute=st.just(ImputeSettings(methods=_METHODS)),
+    impute=st.just(ImputeSettings(methods=METHODS)),
 )
 
 
@@ -86,7 +86,7 @@ def _blocks(rows: list[dict[str, Any]], chosen: Settings) -> pa.Table:
 
 
 @settings(max_examples=150, deadline=None)
-@given(_tracks(), _settings)
+@given(tracks(), _settings)
 def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]], chosen: Settings) -> None:
     outcome = _stages(_blocks(rows, chosen), chosen)
     assert outcome.dropped.schema == DROPPED_SCHEMA
@@ -99,7 +99,7 @@ def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]], chosen: S
 
 
 @settings(max_examples=100, deadline=None)
-@given(_tracks(), _settings, st.data())
+@given(tracks(), _settings, st.data())
 def test_how_blocks_are_cut_into_tables_does_not_matter(
     rows: list[dict[str, Any]], chosen: Settings, data: st.DataObject
 ) -> None:
@@ -115,7 +115,7 @@ def test_how_blocks_are_cut_into_tables_does_not_matter(
 
 
 @settings(max_examples=60, deadline=None)
-@given(_tracks(), _settings)
+@given(tracks(), _settings)
 def test_chunks_do_not_matter_and_input_is_never_changed(rows: list[dict[str, Any]], chosen: Settings) -> None:
     table = _blocks(rows, chosen)
     chunked = pa.concat_tables([rows_table(), *(table.slice(at, 1) for at in range(len(rows)))], promote_options="default")
@@ -128,7 +128,7 @@ def test_chunks_do_not_matter_and_input_is_never_changed(rows: list[dict[str, An
 
 
 @settings(max_examples=100, deadline=None)
-@given(_tracks(), _settings)
+@given(tracks(), _settings)
 def test_removing_duplicates_twice_changes_nothing_more(rows: list[dict[str, Any]], chosen: Settings) -> None:
     table = _blocks(rows, chosen)
     once = dedupe(table, chosen.dedupe).kept
@@ -137,7 +137,7 @@ def test_removing_duplicates_twice_changes_nothing_more(rows: list[dict[str, Any
 
 
 @settings(max_examples=100, deadline=None)
-@given(_tracks(), _settings, st.randoms(use_true_random=False))
+@given(tracks(), _settings, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter(rows: list[dict[str, Any]], chosen: Settings, random: Random) -> None:
     expected = _stages(_blocks(rows, chosen), chosen)
     shuffled = random.sample(rows, len(rows))
@@ -147,7 +147,7 @@ def test_the_order_of_arrival_does_not_matter(rows: list[dict[str, Any]], chosen
 
 
 @settings(max_examples=60, deadline=None)
-@given(_tracks(), st.randoms(use_true_random=False))
+@given(tracks(), st.randoms(use_true_random=False))
 def test_the_best_row_does_not_depend_on_its_place_in_the_source(rows: list[dict[str, Any]], random: Random) -> None:
     """Content decides; only of rows equal in content does the place in the source decide, which changes no content."""
     names = [c.name for c in NORMAL]
@@ -159,7 +159,7 @@ def test_the_best_row_does_not_depend_on_its_place_in_the_source(rows: list[dict
 
 
 @settings(max_examples=150, deadline=None)
-@given(_tracks(), _settings)
+@given(tracks(), _settings)
 def test_flights_are_consecutive_of_one_aircraft_and_uniquely_named(rows: list[dict[str, Any]], chosen: Settings) -> None:
     table = mark_stale(dedupe(_blocks(rows, chosen), chosen.dedupe).kept, StaleSettings()).kept
     kept = segment(table, chosen.segment).kept
@@ -176,7 +176,7 @@ def test_flights_are_consecutive_of_one_aircraft_and_uniquely_named(rows: list[d
 
 
 @settings(max_examples=150, deadline=None)
-@given(_tracks(), st.sampled_from(["interpolate", "forward_fill", "backward_fill", "mean", "median", "mode"]))
+@given(tracks(), st.sampled_from(["interpolate", "forward_fill", "backward_fill", "mean", "median", "mode"]))
 def test_known_values_stay_and_filled_ones_are_marked_and_within_bounds(rows: list[dict[str, Any]], method: Any) -> None:
     table = segment(mark_stale(_blocks(rows, Settings()), StaleSettings()).kept, SegmentSettings()).kept
     methods: list[tuple[str, Any]] = [(name, method) for name in NUMBERS]

@@ -27,7 +27,7 @@ from flight_etl.schema import EXTRA_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["EXTRA_JSON", "ExtrasPlan", "concat", "conform", "kinds", "merge", "plan"]
+__all__ = ["EXTRA_JSON", "ExtrasPlan", "concat", "conform", "in_flight", "kinds", "merge", "plan"]
 
 EXTRA_JSON: Final = "extra_json"
 INT: Final = 1
@@ -43,18 +43,21 @@ _SCALAR: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|f
 
 @dataclass(frozen=True, slots=True)
 class ExtraColumn:
-    """One extra column of the output: the key of the source, and name and type in the output."""
+    """One extra column of the output: the key of the source, name and type in the output, and the kinds seen."""
 
     key: str
     name: str
     type: pa.DataType
+    kinds: int
 
     def field(self) -> pa.Field:
-        """Arrow field with the metadata that every written column has."""
+        """Arrow field with the metadata that every written column has, and with what `in_flight` needs to read it again."""
         about = {
             "unit": "as in the source",
             "null": "not sent",
             "description": f"undeclared key {json.dumps(self.key)} of the source",
+            "key": self.key,
+            "kinds": str(self.kinds),
         }
         return pa.field(self.name, self.type, metadata=about)
 
@@ -88,6 +91,24 @@ def kinds(schema: pa.Schema) -> dict[str, int]:
     return {field.name: _mask(field) for field in schema if _is_extra(field.name)}
 
 
+def in_flight(field: pa.Field) -> pa.Field:
+    """Give the field of a written extra column its name and its kinds in flight, so that tables of several runs can be joined.
+
+    What was written as float64 gives back the value and not the source's token: `1.50` beside text of another run is `1.5`.
+    """
+    if field.name == EXTRA_JSON:
+        return pa.field(EXTRA_JSON, pa.string(), metadata={_KINDS: str(TEXT).encode()})
+    about = field.metadata or {}
+    key = about.get(b"key", field.name.encode()).decode()
+    return pa.field(EXTRA_PREFIX + key, field.type, metadata={_KINDS: about.get(_KINDS, str(_kind_of(field.type)).encode())})
+
+
+def _kind_of(type_: pa.DataType) -> int:
+    if pa.types.is_boolean(type_):
+        return BOOL
+    return INT if pa.types.is_integer(type_) else FLOAT if pa.types.is_floating(type_) else TEXT
+
+
 def merge(kinds_a: Mapping[str, int], kinds_b: Mapping[str, int]) -> dict[str, int]:
     """Kinds seen in either, names sorted."""
     return {name: kinds_a.get(name, 0) | kinds_b.get(name, 0) for name in sorted({*kinds_a, *kinds_b})}
@@ -107,7 +128,7 @@ def plan(kinds: Mapping[str, int], *, max_columns: int, reserved: Collection[str
         while name.casefold() in taken:
             name = f"extra_{name}"
         taken.add(name.casefold())
-        columns.append(ExtraColumn(key, name, _final_type(kinds[EXTRA_PREFIX + key])))
+        columns.append(ExtraColumn(key, name, _final_type(kinds[EXTRA_PREFIX + key]), kinds[EXTRA_PREFIX + key]))
     return ExtrasPlan(tuple(columns), folds=EXTRA_JSON in kinds or len(keys) > max_columns)
 
 
