@@ -19,7 +19,7 @@ import pytest
 from flight_etl.errors import NotFound, SettingsError, StoreError
 from flight_etl.report import Report
 from flight_etl.store import publish
-from flight_etl.store.publish import publish_file, stage
+from flight_etl.store.publish import publish_file, stage, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -338,3 +338,49 @@ def test_a_killed_publication_leaves_the_old_set_or_the_new(tmp_path: Path, how:
         assert (target / "mine.txt").read_text() == "mine"
     run(target, "last", overwrite=True)
     assert files(tmp_path) == {f"out/{name}" for name in (*OURS, "mine.txt")}
+
+
+def update(target: Path, mark: str, name: str, *gone: str) -> None:
+    with stage(target, overwrite=True, update=True) as staging:
+        states = {one: state_of(target / one) for one in gone}
+        (staging.directory / name).write_text(mark)
+        staging.replaces = states
+        staging.publish()
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("reported", [True, False])
+def test_an_update_takes_away_what_it_names_and_nothing_else(tmp_path: Path, *, reported: bool) -> None:
+    target = tmp_path / "out"
+    run(target, "old", "part-00000.parquet", "part-00001.parquet", "date=2024-01-01/part-00000.parquet")
+    (target / "date=2024-01-01/mine.txt").write_text("mine")
+    (target / ".flight-etl-done").mkdir()
+    (target / ".flight-etl-done/1.json").write_text("a worker's")
+    if not reported:
+        (target / "_report.json").unlink()
+    before = files(target)
+    update(target, "new", "part-0123456789ab-00000.parquet", "part-00000.parquet", "date=2024-01-01/part-00000.parquet")
+    gone = {"part-00000.parquet", "date=2024-01-01/part-00000.parquet"}
+    assert files(target) == before - gone | {"part-0123456789ab-00000.parquet"}
+    assert marks(target) == {"old", "new"}
+    assert files(tmp_path) == {f"out/{name}" for name in files(target)}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("change", ["append", "replace", "remove"])
+def test_an_update_publishes_nothing_where_a_file_that_goes_has_changed_since(tmp_path: Path, change: str) -> None:
+    target = tmp_path / "out"
+    run(target, "old")
+    part = target / "part-00000.parquet"
+    with pytest.raises(StoreError), stage(target, overwrite=True, update=True) as staging:
+        (staging.directory / "part-00001.parquet").write_text("new")
+        staging.replaces = {part.name: state_of(part)}
+        if change == "replace":
+            (tmp_path / "other").write_text("old")
+            (tmp_path / "other").replace(part)
+        elif change == "append":
+            part.write_text("old and more")
+        else:
+            part.unlink()
+        staging.publish()
+    assert files(target) == OURS - ({part.name} if change == "remove" else set())

@@ -16,7 +16,7 @@ from flight_etl.errors import Place, StoreError
 from flight_etl.store.failures import store_errors, store_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["exchange", "files_below", "locked", "remove", "sync", "sync_tree"]
 
@@ -99,15 +99,15 @@ def sync_tree(folder: Path, *, files: bool = True) -> None:
         sync(Path(parent))
 
 
-def files_below(folder: Path, *, skip: str | None = None) -> Iterator[str]:
-    """Relative names, with slashes, of all files below `folder`, sorted; not of entries of `folder` that begin with `skip`.
+def files_below(folder: Path, *, skip: Callable[[str], bool] | None = None) -> Iterator[str]:
+    """Relative names, with slashes, of all files below `folder`, sorted; not of entries of `folder` whose name `skip` says.
 
     A symbolic link is a file here, whatever it leads to.
     """
     for parent, folders, names in os.walk(folder):
         if skip is not None and Path(parent) == folder:
-            folders[:] = [name for name in folders if not name.startswith(skip)]
-            names = [name for name in names if not name.startswith(skip)]  # noqa: PLW2901
+            folders[:] = [name for name in folders if not skip(name)]
+            names = [name for name in names if not skip(name)]  # noqa: PLW2901
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders.sort()
         for name in sorted([*names, *links]):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Expansion", "expand"]
 
-OWN_FILES: Final = ("*.parquet", "_report.json", "*.report.json", "_quarantine.ndjson", "*.quarantine.ndjson", "*.part")
+OWN_FILES: Final = (
+    *("*.parquet", "_report.json", "*.report.json", "_compaction.json", "_manifest.json"),
+    *("_quarantine.ndjson", "_quarantine-*.ndjson", "*.quarantine.ndjson", "*.part"),
+)
 """What this package writes, and so does not read when it comes upon it in a folder or by a glob."""
 
 

@@ -8,6 +8,9 @@ system or platform lacks the call), the run writes into a hidden folder inside t
 from the moment it is there, the new set counts, and whoever opens the target next moves the files that a crash left behind.
 In this case a reader that lists the target within the milliseconds of moving can see new files beside old ones.
 
+An *update* replaces single files of an output, and all others stay: they are linked into the new folder. Where a folder has no
+report of ours, because a worker fills it file by file and may be doing so now, it is not swapped but updated by the journal.
+
 Files that are not ours survive. Ours are those with our names (`OURS`) in a folder whose `_report.json` is a report of ours.
 Where such a name, or any `*.parquet`, stands without one, it is not ours to replace and the run refuses.
 """
@@ -29,15 +32,21 @@ from flight_etl.store.failures import store_errors
 from flight_etl.store.folders import exchange, files_below, locked, remove, sync, sync_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["OURS", "REPORT", "FileStaging", "Staging", "is_report", "publish_file", "stage"]
+    State = tuple[int | str | None, ...]
+
+__all__ = ["OURS", "REPORT", "FileStaging", "Staging", "is_report", "publish_file", "stage", "state_of"]
 
 REPORT: Final = "_report.json"
-OURS: Final = re.compile(r"(date=\d{4,}-\d\d-\d\d/)?part-\d{5,}\.parquet|_report\.json|_quarantine\.ndjson")
+OURS: Final = re.compile(
+    r"(date=\d{4,}-\d\d-\d\d/)?part-([0-9a-f]{12}-)?\d{5,}(-of-\d{5,})?\.parquet"
+    r"|_(report|compaction|manifest)\.json|_quarantine(-[0-9a-f]{12})?\.ndjson"
+)
 _REPORT_KEYS: Final = {"read", "written", "dropped", "inputs", "outputs", "version"}
 _MARK: Final = ".flight-etl-"
 _JOURNAL: Final = f"{_MARK}journal.json"
+_KEPT: Final = {f"{_MARK}done", f"{_MARK}dead-letters"}  # what a worker has to remember (runners/worker.py)
 
 
 @dataclass(slots=True)
@@ -47,11 +56,13 @@ class Staging:
     target: Path
     directory: Path
     overwrite: bool
+    replaces: Mapping[str, State] | None = None  # of an update: the files that go, and as what they were read
 
     def publish(self) -> None:
         """Bring everything in `directory` to disk, then to the target. Raises StoreError, and then nothing has changed."""
         with store_errors(self.target, "publish"):
             sync_tree(self.directory)
+            self._check_unchanged()
             filled = bool(_entries(self.target))
             if filled and not self.overwrite:
                 raise StoreError(
@@ -60,7 +71,7 @@ class Staging:
             if self.target.is_dir():
                 self.directory.chmod(self.target.stat().st_mode & 0o7777)
             if self.directory.parent == self.target:
-                _publish_inside(self.target, self.directory)
+                _publish_inside(self.target, self.directory, self._staying())
             elif filled:
                 self._swap()
             else:
@@ -68,21 +79,45 @@ class Staging:
             sync(self.target.parent)
 
     def _swap(self) -> None:
-        foreign = _foreign(self.target)
-        for name in foreign:
+        staying = self._staying()
+        for name in staying:
             _carry(self.target / name, self.directory / name)
         sync_tree(self.directory, files=False)
         if exchange(self.directory, self.target):
             return
-        for name in foreign:
+        for name in staying:
             remove(self.directory / name)
         self.directory = self.directory.rename(self.target / f"{_MARK}{os.getpid()}-{secrets.token_hex(4)}")
-        _publish_inside(self.target, self.directory)
+        _publish_inside(self.target, self.directory, staying)
+
+    def _staying(self) -> list[str]:
+        """Relative names of the files in the target that survive."""
+        if self.replaces is None:
+            return _foreign(self.target)
+        new = set(files_below(self.directory))
+        return [name for name in files_below(self.target, skip=_is_scratch) if name not in self.replaces and name not in new]
+
+    def _check_unchanged(self) -> None:
+        for name, state in (self.replaces or {}).items():
+            if state_of(self.target / name) != state:
+                raise StoreError(
+                    f"{name} was changed by someone else during the work; nothing was published, try again",
+                    place=Place(str(self.target)),
+                )
+
+
+def state_of(path: Path) -> State:
+    """What tells a file from one that took its place or was written to since: inode, size in B, time of change in ns."""
+    with store_errors(path, "look at"):
+        status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextmanager
-def stage(target: Path, *, overwrite: bool) -> Iterator[Staging]:
+def stage(target: Path, *, overwrite: bool, update: bool = False) -> Iterator[Staging]:
     """Give a hidden folder to write into that `publish` turns into `target`; left without it, nothing remains.
+
+    For an `update`, say in `replaces` which files go; all others stay.
 
     Cleans up behind runs that were killed, and finishes the publication of one that was killed in the midst of it. Raises
     SettingsError when the target is a file, or not empty without `overwrite`, or holds files that we would have to overwrite
@@ -92,13 +127,14 @@ def stage(target: Path, *, overwrite: bool) -> Iterator[Staging]:
     if target.exists() and not target.is_dir():
         raise SettingsError(f"output={str(target)!r} is not permitted: it is a file; name a folder")
     made = _make_parents(target)
-    inside = _must_stage_inside(target)
+    inside = _must_stage_inside(target) or (update and not _is_report(target / REPORT))
     scratch = str(target / _MARK) if inside else _beside(target)
     try:
         with locked(Path(f"{scratch}lock"), target):
             _clean(target)
-            _refuse(target, overwrite=overwrite)
-            staging = Staging(target, _new_folder(scratch), overwrite)
+            if not update:
+                _refuse(target, overwrite=overwrite)
+            staging = Staging(target, _new_folder(scratch), overwrite or update, {} if update else None)
             try:
                 yield staging
             finally:
@@ -135,16 +171,20 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
 def _entries(folder: Path) -> list[str]:
     """Names in the folder, without our own scratch; none when there is no folder."""
     try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith(_MARK))  # noqa: PTH208
+        return sorted(name for name in os.listdir(folder) if not _is_scratch(name))  # noqa: PTH208
     except FileNotFoundError:
         return []
+
+
+def _is_scratch(name: str) -> bool:
+    return name.startswith(_MARK) and name not in _KEPT
 
 
 def _foreign(target: Path) -> list[str]:
     """Relative names of the files in `target` that are not ours, which must survive."""
     ours = _is_report(target / REPORT)
     foreign = []
-    for name in files_below(target, skip=_MARK):
+    for name in files_below(target, skip=_is_scratch):
         if ours and OURS.fullmatch(name):
             continue
         if name.endswith(".parquet") or OURS.fullmatch(name):
@@ -183,11 +223,10 @@ def _carry(source: Path, target: Path) -> None:
             sync(target)
 
 
-def _publish_inside(target: Path, staged: Path) -> None:
+def _publish_inside(target: Path, staged: Path, staying: list[str]) -> None:
     """Write the journal, the one step, and do what it says."""
-    new = list(files_below(staged))
-    foreign = set(_foreign(target))
-    old = [name for name in files_below(target, skip=_MARK) if name not in foreign and name not in new]
+    stays = {*staying, *files_below(staged)}
+    old = [name for name in files_below(target, skip=_is_scratch) if name not in stays]
     part = target / f"{_JOURNAL}.part"
     part.write_text(json.dumps({"staged": staged.name, "remove": old}), encoding="utf-8")
     sync(part)
@@ -221,7 +260,7 @@ def _clean(target: Path) -> None:
         for folder, prefix in ((target.parent, Path(_beside(target)).name), (target, _MARK)):
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 for path in folder.iterdir():
-                    if path.name.startswith(prefix) and path.name != f"{prefix}lock":
+                    if path.name.startswith(prefix) and path.name != f"{prefix}lock" and path.name not in _KEPT:
                         remove(path)
 
 
