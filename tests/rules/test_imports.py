@@ -16,7 +16,10 @@ HOMES = {
     "boto3": ("flight_etl.resilience", "flight_etl.runners"),
     "botocore": ("flight_etl.resilience", "flight_etl.runners"),
     "stamina": ("flight_etl.resilience",),
-    "click": ("flight_etl.runners.cli", "flight_etl.runners.cli_package", "flight_etl.docs"),
+    "click": (
+        *("flight_etl.runners.cli", "flight_etl.runners.cli_compact", "flight_etl.runners.cli_package"),
+        "flight_etl.docs",
+    ),
     "typer": (),
     "pyspark": ("flight_etl.runners.spark",),
     "pandas": ("flight_etl.frontdoor", "flight_etl.bench"),

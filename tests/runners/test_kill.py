@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -87,3 +88,51 @@ def test_a_killed_convert_leaves_the_old_file_or_the_new_one(
         assert target.read_bytes() in whole
     assert etl("convert", recordings[0], target, "--overwrite").code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"out.parquet", "out.report.json"}
+
+
+def test_a_killed_compaction_leaves_the_old_files_or_the_new_ones(
+    etl: Command,
+    start: Callable[..., subprocess.Popen[bytes]],
+    generated: Callable[..., Path],
+    tmp_path: Path,
+    listing: Callable[[Path], dict[str, bytes]],
+) -> None:
+    """Tried on the output of a run, which is swapped, and on one of a worker, which is updated by a journal, in turn."""
+    lines = generated(6_000, interval_s=20).read_bytes().splitlines(keepends=True)
+    pristine = {kind: tmp_path / kind for kind in ("run", "worker")}
+    for kind, folder in pristine.items():
+        for number in range(6):
+            (tmp_path / "piece.ndjson").write_bytes(b"".join(lines[number::6]))
+            etl("run", "piece.ndjson", "-o", "piece", "--partition-by", "date", "--overwrite")
+            for path in (tmp_path / "piece").rglob("*.parquet"):
+                target = folder / path.parent.name / f"{number}.{path.name}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+        if kind == "run":
+            (tmp_path / "piece/_report.json").rename(folder / "_report.json")
+
+    def content(folder: Path) -> dict[str, bytes]:
+        return {name: data for name, data in listing(folder).items() if name.endswith(".parquet") and name[0] != "."}
+
+    shutil.copytree(pristine["run"], tmp_path / "whole")
+    began = time.monotonic()
+    start("compact", "whole").communicate(timeout=60)
+    usual_s = time.monotonic() - began
+    whole = content(tmp_path / "whole")
+    old = content(pristine["run"])
+    rng = random.Random(3)
+    found = []
+    for moment in range(2 * MOMENTS):
+        target = tmp_path / f"set-{moment}"
+        shutil.copytree(pristine["worker" if moment % 2 else "run"], target)
+        process = start("compact", target.name)
+        time.sleep(usual_s * rng.uniform(0.5, 1.0))
+        process.kill()
+        process.communicate(timeout=30)
+        found.append(content(target))
+        # Moving the files of a worker's output takes a moment, in which both may be there; the next one ends it.
+        assert found[-1] in (old, whole) or (moment % 2 and found[-1].items() <= (old | whole).items())
+        assert etl("compact", target.name).code == 0
+        assert content(target) == whole
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(f".set-{moment}.")]
+    assert old in found

@@ -18,6 +18,7 @@ import click
 
 from flight_etl._version import __version__
 from flight_etl.errors import FlightEtlError
+from flight_etl.runners.cli_compact import compact
 from flight_etl.runners.cli_package import package_lambda
 from flight_etl.runners.options import CONFIG_FILE, settings_of
 
@@ -142,6 +143,7 @@ def cli() -> None:
 
 
 cli.add_command(package_lambda)
+cli.add_command(compact)
 
 
 @cli.command()

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from flight_etl.settings import Settings
+    from flight_etl.store.dataset import Update
     from flight_etl.store.object_output import ObjectFileStaging, ObjectStaging
     from flight_etl.store.objects import Pool
     from flight_etl.store.publish import FileStaging, Staging
 
-__all__ = ["file_staging", "pool_for", "staging"]
+__all__ = ["file_staging", "pool_for", "staging", "updating"]
 
 T = TypeVar("T")
 
@@ -70,3 +71,14 @@ def file_staging(output: str, settings: Settings, pool: Pool | None) -> Abstract
     from flight_etl.store.object_output import publish_object
 
     return publish_object(output, overwrite=overwrite, scratch=settings.resources.spill_dir, pool=pool)
+
+
+def updating(dataset: str, settings: Settings, pool: Pool | None) -> AbstractContextManager[Update]:
+    """Give a data set that is there for a change; as `dataset.updating_folder` or `object_update.updating_objects`."""
+    from flight_etl.store.dataset import updating_folder
+
+    if pool is None or not is_url(dataset):
+        return updating_folder(dataset)
+    from flight_etl.store.object_update import updating_objects
+
+    return updating_objects(dataset, scratch=settings.resources.spill_dir, pool=pool)

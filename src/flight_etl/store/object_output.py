@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from flight_etl.store.objects import Bucket, ObjectInfo, Pool
 
-__all__ = ["ObjectFileStaging", "ObjectStaging", "publish_object", "stage_objects"]
+__all__ = ["JOURNAL", "ObjectFileStaging", "ObjectStaging", "Uploads", "publish_object", "stage_objects"]
 
 JOURNAL: Final = ".flight-etl-journal.json"
 HELD_FILES: Final = 64  # uploads that wait to be completed, a thread each; further large files are sent in step 4
@@ -68,7 +68,7 @@ class ObjectStaging:
             raise StoreError("was filled by someone else during the run; nothing was published", place=self._place())
         journal = self._journal(new)
         try:
-            with _Uploads(self._bucket, files) as uploads:
+            with Uploads(self._bucket, files) as uploads:
                 self._claim(journal)
                 if REPORT in self._old.names:
                     self._bucket.delete([self._key(REPORT)])
@@ -187,7 +187,7 @@ class ObjectFileStaging:
 
     def publish(self) -> None:
         """Bring the companions to their places, or those of an earlier run away, then the Parquet file. Raises StoreError."""
-        with _Uploads(self._bucket, [(self.part, self._key)], if_absent=not self._overwrite) as uploads:
+        with Uploads(self._bucket, [(self.part, self._key)], if_absent=not self._overwrite) as uploads:
             if not self._overwrite and uploads.held:  # an upload in parts knows no condition
                 with suppress(NotFound):
                     self._bucket.head(self._key)
@@ -240,7 +240,7 @@ class _Abandoned(Exception):  # noqa: N818 - goes only from our generator throug
 
 
 @dataclass(slots=True)
-class _Uploads:
+class Uploads:
     """Local files on their way to their keys. Inside the block the large ones are there but for their completion."""
 
     bucket: Bucket

@@ -49,10 +49,11 @@ class DatasetWriter:
     """Writes tables, in order, as the files of one data set into the folder `directory`.
 
     Files are `part-00000.parquet` and so on, a new one after every `rows_per_file` rows, in folders `date=YYYY-MM-DD` (UTC
-    date of `timestamp`) when partitioned; `single_file` makes `directory` the path of the only file instead. `metadata` goes
-    to the footer. `sorted_by` names the columns by which the rows are sorted, which readers can then rely on. Without any
-    row there is one file with the schema. Raises Denied, NotFound or StoreError (disk full) when writing fails, and
-    SettingsError when a single file is to be partitioned.
+    date of `timestamp`) when partitioned; `single_file` makes `directory` the path of the only file instead. With `file_bytes`
+    a file also ends with the row group that brings it to so many bytes. `metadata` goes to the footer. `sorted_by` names the
+    columns by which the rows are sorted, which readers can then rely on. Without any row there is one file with the schema.
+    Raises Denied, NotFound or StoreError (disk full) when writing fails, and SettingsError when a single file is to be
+    partitioned.
     """
 
     def __init__(
@@ -64,13 +65,14 @@ class DatasetWriter:
         *,
         sorted_by: Sequence[str] = ("icao24", "timestamp"),
         single_file: bool = False,
+        file_bytes: int | None = None,
     ) -> None:
         if single_file and settings.partition_by:
             raise SettingsError(
                 f"partition_by={settings.partition_by!r} is not permitted: {directory} is one file; leave --partition-by out"
             )
         root = directory.parent if single_file else directory
-        form = _Form(root, schema.with_metadata(dict(metadata)), settings, tuple(sorted_by))
+        form = _Form(root, schema.with_metadata(dict(metadata)), settings, tuple(sorted_by), file_bytes)
         self._writer: _Series | _Dates = (
             _Dates(form) if settings.partition_by else _Series(form, "", name=directory.name if single_file else None)
         )
@@ -93,6 +95,7 @@ class _Form:
     schema: pa.Schema
     settings: OutputSettings
     sorted_by: tuple[str, ...]
+    file_bytes: int | None
 
     def open(self, sink: pa.NativeFile) -> pq.ParquetWriter:
         sorting = [pq.SortingColumn(self.schema.get_field_index(name)) for name in self.sorted_by if name in self.schema.names]
@@ -156,7 +159,8 @@ class _Series:
         if self._file is None:
             self._file = self._new_file()
         self._file.write(_canonical(rows))
-        if self.name is None and self._file.rows == self.form.settings.rows_per_file:
+        full = self.form.file_bytes is not None and self._file.bytes >= self.form.file_bytes
+        if self.name is None and (full or self._file.rows == self.form.settings.rows_per_file):
             self._finish_file()
 
     def _new_file(self) -> _File:
@@ -185,6 +189,11 @@ class _File:
         with store_errors(self._place, "write"):
             self._writer.write_table(group, row_group_size=group.num_rows)
         self.rows += group.num_rows
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the row groups so far."""
+        return int(self._sink.tell())
 
     def close(self) -> WrittenFile:
         with store_errors(self._place, "write"):
