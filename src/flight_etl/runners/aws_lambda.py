@@ -91,7 +91,11 @@ class OptimizedETLProcessor:
                 "deadline_reached": done.left,
                 "errors": [error[:_MOST_TEXT] for error in done.errors],
             }
-        raise SettingsError(f"action={action!r} is not permitted: health_check or process_dlq")
+        if action == "compact":
+            from flight_etl.runners.compact_event import compact_for
+
+            return compact_for(event, self.processor.settings, self.processor.pool, remaining_s=remaining_s)
+        raise SettingsError(f"action={action!r} is not permitted: compact, health_check or process_dlq")
 
     def _bound_memory(self, context: Any) -> None:
         """The bound is the smaller of the setting and 0.8 of the function's memory."""
