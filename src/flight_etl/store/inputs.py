@@ -1,4 +1,4 @@
-"""From what the user names to what is read: files, folders to any depth, globs, and the same in object stores."""
+"""From what the user names to what is read: files, folders to any depth, globs, tar archives; the same in object stores."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import FlightEtlError, InputError, NotFound, Place, SettingsError
+from flight_etl.store.archives import unpacked
 from flight_etl.store.failures import store_failure
 from flight_etl.store.places import ObjectUrl, inside, is_url, local_path
 from flight_etl.store.reading import LocalSource
@@ -41,10 +42,10 @@ class Expansion:
 def expand(inputs: Sequence[str], *, output: str | None, pool: Pool | None = None) -> Expansion:
     """Find the files and, through `pool`, the objects that `inputs` name.
 
-    They come in the order given, those of a folder or glob sorted by path; a file reached twice, by whatever links, is read
-    once. Left out of folders and globs are hidden files, files inside `output` and `OWN_FILES`. What is missing, unreadable,
-    empty of files, or named explicitly although it lies inside `output` is in `failed`. Raises SettingsError when nothing is
-    named, or a place is neither local nor in an object store.
+    They come in the order given, those of a folder or glob sorted by path, the members of a tar archive in its place; a file
+    reached twice, by whatever links, is read once. Left out of folders, globs and archives are hidden files, files inside
+    `output` and `OWN_FILES`. What is missing, unreadable, damaged, empty of files, or named explicitly although it lies inside
+    `output` is in `failed`. Raises SettingsError when nothing is named, or a place is neither local nor in an object store.
     """
     if not inputs:
         raise SettingsError("input=[] is not permitted: name at least one file, folder or glob")
@@ -60,7 +61,8 @@ def expand(inputs: Sequence[str], *, output: str | None, pool: Pool | None = Non
             raise
         except FlightEtlError as error:
             search.failed.append((name, error))
-    return Expansion(tuple(search.sources), tuple(search.failed), tuple(search.notes))
+    found = unpacked(search.sources, left_out=_is_own)
+    return Expansion(tuple(found.sources), (*search.failed, *found.failed), (*search.notes, *found.notes))
 
 
 def _check(name: str) -> None:

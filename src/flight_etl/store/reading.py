@@ -87,6 +87,10 @@ class Source:
                 blocks = stored.blocks()
             yield from blocks
 
+    def stored_file(self) -> StoredFile:
+        """Open the bytes as they are stored. Raises as `open` does."""
+        return self._file()
+
     def _file(self) -> StoredFile:
         raise NotImplementedError
 

@@ -106,7 +106,7 @@ def _is_csv(text: bytes) -> bool:
 def _what(text: bytes, data: bytes) -> str:
     at, magic = _TAR_MAGIC
     if data[at : at + len(magic)] == magic:
-        return "not JSON: a tar archive: unpack it first"
+        return "not JSON: a tar archive: a run reads it when it is not compressed and its name ends in .tar; else unpack it"
     found = next((what for start, what in _FOREIGN if text.startswith(start)), None)
     if found:
         return f"not JSON: {found}"
