@@ -14,7 +14,8 @@ import pytest
 
 from ceph import SECRET, USER, ceph, missing
 from faults import FaultProxy, fault_proxy
-from flight_etl.store.objects import Pool
+from flight_etl.store.object_cache import ObjectCache
+from flight_etl.store.objects import Pool, directly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ class S3:
         return f"s3://{self.name}"
 
     def bucket(self, call: Call | None = None) -> Bucket:
-        pool = Pool(call) if call else Pool()
+        pool = Pool(call or directly, cache=ObjectCache())
         return pool.open(self.url)[0]
 
     def put(self, **objects: bytes) -> None:

@@ -12,10 +12,10 @@ import zstandard
 from faults import Fault, denied, latency, reset, short, slow_down
 from flight_etl.errors import Denied, InputError, NotFound, Throttled, Unavailable
 from flight_etl.resilience.retry import RetryConfig, resilient
-from flight_etl.store import object_source
 from flight_etl.store.inputs import expand
 from flight_etl.store.object_failures import Conflict
-from flight_etl.store.object_source import HEAD_BYTES, RESUMES, ObjectSource
+from flight_etl.store.object_cache import HEAD_BYTES
+from flight_etl.store.object_source import RESUMES, ObjectSource
 from flight_etl.store.objects import Pool
 from flight_etl.store.reading import BLOCK_BYTES, BytesSource
 
@@ -82,14 +82,6 @@ def test_a_large_object_costs_two_requests_for_its_layout_and_its_rows(s3: S3) -
     look.close()  # type: ignore[attr-defined]
     assert read(source) == DATA
     assert s3.faults.calls() == {"GetObject": 2}
-
-
-def test_heads_are_kept_for_a_few_objects_only(s3: S3) -> None:
-    for number in range(20):
-        s3.put(**{f"n{number}": b"x"})
-    for source in expand([f"{s3.url}/"], output=None).sources:
-        b"".join(source.open())
-    assert len(object_source._heads._kept) <= object_source._HEADS
 
 
 def test_an_object_overwritten_since_it_was_found_is_noticed(s3: S3) -> None:

@@ -117,6 +117,14 @@ class Gather:
         yield from _merge(self._runs, rows, plan)
         self.close()
 
+    def spill(self) -> None:
+        """Bring all rows that are in memory to disk: somebody needs the memory. What comes out stays the same."""
+        self._close_run()
+        for at, run in enumerate(self._runs):
+            if run.table is not None:
+                self._runs[at] = self._spill(iter([run.table]))
+        self._held = 0
+
     def close(self) -> None:
         """Forget all rows and remove what is on disk."""
         for run in self._runs:

@@ -24,12 +24,12 @@ from flight_etl.runners import places
 from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
+from flight_etl.runners.means import MEANS
 from flight_etl.runners.records import Ledger, Progress, record_outcomes
 from flight_etl.runners.spool import Spool
 from flight_etl.runners.tracks import track_outcomes
 from flight_etl.schema import ENRICHED, NORMAL, arrow_schema
 from flight_etl.settings import Settings
-from flight_etl.store.airports import load_airports
 from flight_etl.store.failures import store_errors
 from flight_etl.store.inputs import expand
 from flight_etl.store.parquet import DatasetWriter
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from flight_etl.outcome import Outcome
+    from flight_etl.runners.means import Means
     from flight_etl.store.inputs import Expansion
 
     OnProgress = Callable[[Progress], None] | None
@@ -89,23 +90,39 @@ def produce(
     place: Callable[[str], str],
     progress: OnProgress = None,
     budget: resources.Budget | None = None,
+    means: Means = MEANS,
 ) -> Report:
     """Put inputs through all stages; data files and quarantine go to `directory`, whose files will be known as `place` says.
 
-    Publishes nothing, and writes no report; a runner does both. Raises as `run` does.
+    Publishes nothing, and writes no report; a runner does both. Raises as `run` does. `means` changes nothing in the output.
     """
     clock = time.monotonic()
     resources.use_frugal_allocation()
     budget = budget or resources.plan(settings.resources)
     ledger = Ledger([source.name for source in found.sources])
     quarantine = QuarantineWriter(directory / QUARANTINE)
+
+    def told(done: Progress) -> None:
+        means.between()
+        if progress is not None:
+            progress(done)
+
+    def told_of_tracks(done: Progress) -> None:
+        means.is_short()  # what can be given back between two ranges is
+        told(done)
+
     with _scratch(settings, directory) as spill:
         gather = Gather(spill, budget.held_bytes, budget.run_bytes)
         try:
-            for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
+            for outcome in record_outcomes(
+                found.sources, settings, ledger, workers=budget.workers, progress=told, means=means
+            ):
                 _book(outcome, ledger, quarantine)
                 gather.add(outcome.kept)
-            tally = _write_tracks(gather, quarantine, directory, settings, ledger, budget, progress)
+                if means.is_short():
+                    gather.spill()
+            context = Context(settings=settings, airports=means.airports())
+            tally = _write_tracks(gather, quarantine, directory, context, ledger, budget, told_of_tracks)
         finally:
             gather.close()
     quarantine.close()
@@ -120,15 +137,15 @@ def _write_tracks(
     gather: Gather,
     quarantine: QuarantineWriter,
     directory: Path,
-    settings: Settings,
+    context: Context,
     ledger: Ledger,
     budget: resources.Budget,
-    progress: OnProgress,
+    progress: Callable[[Progress], None],
 ) -> Tally:
+    settings = context.settings
     features = settings.features()
     schema, plan = final_schema(ENRICHED, features, gather.kinds, settings)
     writer = DatasetWriter(directory, schema, settings.output, footer(settings))
-    context = Context(settings=settings, airports=load_airports())
     rows = budget.range_rows(gather.row_bytes)
     blocks = whole_blocks(gather.ranges(plan, rows=rows), settings.segment, rows=rows)
     tally = Tally()
@@ -139,8 +156,7 @@ def _write_tracks(
         tally.add(outcome.kept)
         writer.write(outcome.kept.select(schema.names))
         done += outcome.kept.num_rows + outcome.dropped.num_rows
-        if progress is not None:
-            progress(Progress(done, gather.rows, done, "tracks"))
+        progress(Progress(done, gather.rows, done, "tracks"))
     for written in writer.close():
         tally.outputs.append(str(written.path))
         tally.bytes_out += written.bytes

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import NotFound, SettingsError
+from flight_etl.runners.means import MEANS
 from flight_etl.runners.scratch import scratch_folder
 from flight_etl.store.object_newest import Mark, put_if_newer
 from flight_etl.store.object_source import ObjectSource
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from flight_etl.report import Report
     from flight_etl.runners.events import ObjectRef
+    from flight_etl.runners.means import Means
     from flight_etl.settings import Settings
     from flight_etl.store.objects import Bucket, ObjectInfo, Pool
 
@@ -88,13 +90,13 @@ def process_object(
     pool: Pool,
     *,
     started: Callable[[str, str], None] = lambda *_: None,
-    between: Callable[[], None] = lambda: None,
     scratch: str | None = None,
+    means: Means = MEANS,
 ) -> Result:
     """Turn one object into its Parquet objects. Raises InputError for a bad one, and what the stores raise.
 
     An object that has been overwritten since its event is read in its newest version, unless the event names a version.
-    `between` is called between pieces of the work; what it raises ends it, and leaves nothing half-written.
+    What `means.between` raises ends the work, and leaves nothing half-written.
     """
     target_name = settings.service.output_bucket or ref.bucket
     source_name = str(ref)
@@ -114,7 +116,7 @@ def process_object(
     if there is not None and (kept := _kept(ref, mark, Mark.of(there.metadata))) is not None:
         return Result(source=source_name, status=kept, outputs=(str(there.url),))
     with scratch_folder(scratch) as folder:
-        return _produced(ref, source, target, settings, mark, folder, between)
+        return _produced(ref, source, target, settings, mark, folder, means)
 
 
 def _kept(ref: ObjectRef, mark: Mark, made_from: Mark) -> Status | None:
@@ -135,7 +137,7 @@ def _produced(
     settings: Settings,
     mark: Mark,
     folder: Path,
-    between: Callable[[], None],
+    means: Means,
 ) -> Result:
     from flight_etl.runners import local  # here, because most of what Arrow and NumPy take to load is not needed before
     from flight_etl.store.inputs import Expansion
@@ -147,7 +149,7 @@ def _produced(
         return str(target.url(output_key(ref, name)))
 
     inside = replace(settings, resources=replace(settings.resources, spill_dir=None))  # so that all of it is swept together
-    report = local.produce(Expansion((source,), (), ()), folder, inside, place=place, progress=lambda _: between())
+    report = local.produce(Expansion((source,), (), ()), folder, inside, place=place, means=means)
     (one,) = report.inputs
     if one.failure is not None:
         raise one.failure
@@ -156,7 +158,7 @@ def _produced(
     data_files = [name for name in names if name.endswith(_SUFFIX)]
     answers = []
     for name in data_files:
-        between()
+        means.between()
         answers.append(put_if_newer(target, output_key(ref, name), (folder / name).read_bytes(), mark))
     if (folder / local.QUARANTINE).exists():
         key = f"{QUARANTINE_PREFIX}{ref.bucket}/{ref.key}.ndjson"

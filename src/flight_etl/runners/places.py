@@ -36,6 +36,7 @@ def pool_for(settings: Settings, *names: str) -> Pool | None:
     try:
         from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig
         from flight_etl.resilience.retry import RetryConfig, resilient
+        from flight_etl.store.object_cache import ObjectCache
         from flight_etl.store.objects import Pool
     except ImportError as error:
         raise SettingsError(f"object stores need {error.name}: pip install 'flight-etl[aws]'") from error
@@ -50,7 +51,7 @@ def pool_for(settings: Settings, *names: str) -> Pool | None:
         found: T = answer
         return found
 
-    return Pool(call)
+    return Pool(call, cache=ObjectCache(settings.resources.spill_dir) if service.caching else None)
 
 
 def staging(output: str, settings: Settings, pool: Pool | None) -> AbstractContextManager[Staging | ObjectStaging]:

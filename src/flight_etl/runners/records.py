@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flight_etl.core.decode import decode, detect
+from flight_etl.core.decode import decode
 from flight_etl.errors import FlightEtlError
 from flight_etl.outcome import Outcome, add_counts
 from flight_etl.pipeline import RECORD_STAGES, Context, run_stages
 from flight_etl.report import InputReport
+from flight_etl.runners.means import MEANS
 from flight_etl.schema import INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from flight_etl.runners.means import Means
     from flight_etl.settings import Settings
     from flight_etl.store.reading import Source
 
@@ -104,10 +106,12 @@ def record_outcomes(
     *,
     workers: int = 1,
     progress: Callable[[Progress], None] | None = None,
+    means: Means = MEANS,
 ) -> Iterator[Outcome]:
     """Decode all sources and put their rows through the record stages, in the order of the input.
 
     An input that fails is booked with its error, and the next one goes on. At most `workers + 1` chunks are under way.
+    `means.piece_rows` is asked before each chunk: one that has more rows is cut.
     """
     total = sum(source.size_bytes for source in sources)
     done = rows = 0
@@ -115,7 +119,7 @@ def record_outcomes(
         under_way: deque[Future[Outcome]] = deque()
         for number, source in enumerate(sources):
             account = ledger.accounts[number]
-            for raw, layout in _decoded(source, settings, account):
+            for raw, layout in _pieces(_decoded(source, settings, account, means), means):
                 context = Context(settings=settings, layout=layout)
                 under_way.append(pool.submit(_record_stages, raw, number, context))
                 rows += raw.kept.num_rows
@@ -128,9 +132,21 @@ def record_outcomes(
             yield under_way.popleft().result()
 
 
-def _decoded(source: Source, settings: Settings, account: _Account) -> Iterator[tuple[Outcome, str]]:
+def _pieces(chunks: Iterator[tuple[Outcome, str]], means: Means) -> Iterator[tuple[Outcome, str]]:
+    """Cut chunks; what was dropped, and what is counted, go with the first piece."""
+    for raw, layout in chunks:
+        rows = means.piece_rows()
+        if raw.kept.num_rows <= rows:
+            yield raw, layout
+            continue
+        yield replace(raw, kept=raw.kept.slice(0, rows)), layout
+        for begin in range(rows, raw.kept.num_rows, rows):
+            yield Outcome(raw.kept.slice(begin, rows), raw.dropped.slice(0, 0)), layout
+
+
+def _decoded(source: Source, settings: Settings, account: _Account, means: Means) -> Iterator[tuple[Outcome, str]]:
     try:
-        layout = detect(source, settings.decode)
+        layout = means.detect(source, settings.decode)
         if layout is None:
             return
         account.layout = layout.name

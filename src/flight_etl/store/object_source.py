@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import Place, Unavailable
+from flight_etl.store.object_cache import HEAD_BYTES, version_of
 from flight_etl.store.reading import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flight_etl.store.objects import Bucket, ObjectInfo
+    from flight_etl.store.reading import StoredFile
 
 __all__ = ["ObjectSource"]
 
-HEAD_BYTES: Final = 4 << 20  # B; no layout needs more to be recognised
-"""An input is opened twice, for its layout and for its rows. This much of it is kept from the first time to the second, so
-that a small object costs one request and a large one two, and no connection is broken off in the midst of a body."""
-
-_HEADS: Final = 2  # kept at a time; a reader that finds its own gone asks for it again
+_PASSES: Final = 2  # times that an object is read as it comes: for its layout, and for its rows
 _STREAM_BYTES: Final = 1 << 18  # B, of stored data at a time
 RESUMES: Final = 5  # times a body may break off, and once more
 RESUME_EVERY: Final = 64 << 20  # for each so many bytes that came
@@ -36,6 +32,8 @@ class ObjectSource(Source):
         super().__init__(str(info.url), info.size_bytes)
         self.info = info
         self._bucket = bucket
+        self._passes = 0
+        self.version = version_of(info)
 
     def __repr__(self) -> str:
         return f"ObjectSource({self.name!r})"
@@ -45,8 +43,16 @@ class ObjectSource(Source):
         """Look at an object and pin it as it is now, or pin the `version` named. One request."""
         return cls(bucket, bucket.head(key, version=version))
 
-    def _file(self) -> _Body:
-        return _Body(self._bucket, self.info)
+    def _file(self) -> StoredFile:
+        self._passes += 1
+        cache, body = self._bucket.cache, _Body(self._bucket, self.info)
+        if cache is None or self.size_bytes <= HEAD_BYTES:  # which the heads hold whole
+            return body
+        again = self._passes > _PASSES
+        near = cache.open(self.info, expected=again)
+        if near is None and again:
+            near = cache.fetch(self.info, body.blocks())
+        return near or _Body(self._bucket, self.info)
 
 
 class _Body:
@@ -73,6 +79,11 @@ class _Body:
         self._blocks, self._ahead = None, b""
         self._position = min(position, self._info.size_bytes)
         return self._position
+
+    def blocks(self) -> Iterator[bytes]:
+        """Give all bytes from the position on."""
+        while block := self.read(_STREAM_BYTES):
+            yield block
 
     def _next(self) -> bytes:
         while self._position < self._info.size_bytes:
@@ -103,43 +114,17 @@ class _Body:
         size, at = self._info.size_bytes, self._position
         if at >= min(HEAD_BYTES, size):
             return self._stream(at, None)
-        if head := _heads.get(self._info):
+        cache = self._bucket.cache
+        if cache is not None and (head := cache.head(self._info)):
             return iter((head[at:],))
-        end = min(HEAD_BYTES, size)
-        return self._head(self._stream(0, end), at, end)
+        return self._head(self._stream(0, min(HEAD_BYTES, size)), at)
 
-    def _head(self, blocks: Iterator[bytes], at: int, end: int) -> Iterator[bytes]:
+    def _head(self, blocks: Iterator[bytes], at: int) -> Iterator[bytes]:
         head = b"".join(blocks)
-        if len(head) == end:
-            _heads.keep(self._info, head)
+        if len(head) == min(HEAD_BYTES, self._info.size_bytes):
+            if self._bucket.cache is not None:
+                self._bucket.cache.keep_head(self._info, head)
             yield head[at:]
 
     def _stream(self, begin: int, end: int | None) -> Iterator[bytes]:
         return self._bucket.stream(begin=begin, end=end, key=self._info.key, pinned=self._info, block_bytes=_STREAM_BYTES)
-
-
-class _Heads:
-    """The beginnings of the objects opened last."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
-
-    def get(self, info: ObjectInfo) -> bytes:
-        with self._lock:
-            return self._kept.get(self._key(info), b"")
-
-    def keep(self, info: ObjectInfo, head: bytes) -> None:
-        if info.etag is None and info.version is None:  # nothing says that it is still the same
-            return
-        with self._lock:
-            self._kept[self._key(info)] = head
-            while len(self._kept) > _HEADS:
-                self._kept.popitem(last=False)
-
-    @staticmethod
-    def _key(info: ObjectInfo) -> tuple[object, ...]:
-        return (str(info.url), info.etag, info.version, info.modified_ms)
-
-
-_heads: Final = _Heads()

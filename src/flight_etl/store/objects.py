@@ -27,6 +27,8 @@ from flight_etl.store.places import ObjectUrl, local_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from flight_etl.store.object_cache import ObjectCache
+
 __all__ = ["PART_BYTES", "Bucket", "Call", "ObjectInfo", "Pool", "Timeouts", "directly"]
 
 T = TypeVar("T")
@@ -80,10 +82,14 @@ class ObjectInfo:
 
 
 class Pool:
-    """One client for each bucket, for all threads and for as long as the pool lives. `call` runs every single request."""
+    """One client for each bucket, for all threads and for as long as the pool lives. `call` runs every single request.
 
-    def __init__(self, call: Call = directly, *, timeouts: Timeouts | None = None) -> None:
+    Inputs are read through `cache`, where there is one.
+    """
+
+    def __init__(self, call: Call = directly, *, timeouts: Timeouts | None = None, cache: ObjectCache | None = None) -> None:
         self._call = call
+        self._cache = cache
         self._timeouts = timeouts or Timeouts()
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str, str], Bucket] = {}
@@ -111,10 +117,10 @@ class Pool:
 
         if url.scheme == "memory":
             kept = store.MemoryStore()
-            return Bucket(url, kept, kept, self._call)
+            return Bucket(url, kept, kept, self._call, self._cache)
         if url.scheme == "file":
             folder = store.LocalStore(url.bucket or "/", automatic_cleanup=True, mkdir=True)
-            return Bucket(url, folder, folder, self._call)
+            return Bucket(url, folder, folder, self._call, self._cache)
         options = {
             "allow_http": True,  # an endpoint is http:// only where the user says so
             "connect_timeout": timedelta(seconds=self._timeouts.connect_s),
@@ -129,13 +135,14 @@ class Pool:
             parts = store.from_url(address, client_options=options, retry_config=retries)
         except (exceptions.BaseError, ValueError) as error:
             raise SettingsError(f"{address} cannot be opened: {str(error).partition(chr(10))[0]}") from error
-        return Bucket(url, once, parts, self._call)
+        return Bucket(url, once, parts, self._call, self._cache)
 
 
 class Bucket:
     """A bucket. Every method raises NotFound, Denied, Throttled, Unavailable, Conflict, Unaddressable or StoreError."""
 
-    def __init__(self, url: ObjectUrl, once: Any, parts: Any, call: Call) -> None:
+    def __init__(self, url: ObjectUrl, once: Any, parts: Any, call: Call, cache: ObjectCache | None = None) -> None:
+        self.cache = cache
         self._url = url.within("")
         self._once = once
         self._parts = parts

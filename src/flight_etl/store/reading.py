@@ -62,6 +62,7 @@ class Source:
         self.name = name
         self.size_bytes = size_bytes  # B, as stored
         self.identity: object = name  # the same for every name that leads to the same bytes
+        self.version: object = None  # equal only where name and bytes are; None where nothing tells
         self._stored: _Stored | None = None
 
     @property
