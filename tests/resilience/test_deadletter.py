@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flight_etl.errors import NotFound
-from flight_etl.resilience.deadletter import BlobDeadLetters, DeadLetter, FolderBlobs, Replay, ReplayLimits, replay
+from flight_etl.resilience.deadletter import BlobDeadLetters, DeadLetter, FolderBlobs
+from flight_etl.resilience.replay import Replay, ReplayLimits, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +35,24 @@ def test_a_letter_comes_back_as_it_was_sent(letters: BlobDeadLetters) -> None:
     assert DeadLetter.from_json(letter.to_json()) == letter
 
 
-def test_text_that_is_no_letter_is_kept_as_a_letter_about_itself() -> None:
-    for text in ("", "[]", "nonsense", b"\xff\xfe"):
-        letter = DeadLetter.from_json(text)
-        assert letter.error_class == "unreadable"
-        assert letter.body is not None
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "nonsense", '{"Records": []}', '{"id": "x"}', "[" * 100_000),
+        '{"id": "../../x", "error_class": ""}',
+        '{"id": "x", "error_class": "", "attempts": "many"}',
+    ],
+)
+def test_text_that_is_no_letter_is_kept_as_a_letter_about_itself(text: str) -> None:
+    letter = DeadLetter.from_json(text)
+    assert (letter.error_class, letter.body) == ("unreadable", text)
+    assert letter == DeadLetter.from_json(text.encode())
+    assert DeadLetter.from_json(text, id="known").id == "known"
+    assert DeadLetter.from_json(letter.to_json()) == letter
+
+
+def test_bytes_that_are_no_text_are_a_letter_too() -> None:
+    assert DeadLetter.from_json(b"\xff\xfe").body == "\ufffd\ufffd"
 
 
 def test_only_what_succeeded_is_deleted(letters: BlobDeadLetters) -> None:
@@ -70,6 +84,21 @@ def test_a_letter_is_parked_after_its_last_attempt_and_received_no_more(letters:
     assert held.parked
     assert held.letter.attempts == 3
     letters.delete(held)
+    assert list(letters.list()) == []
+
+
+def test_a_parked_letter_is_tried_on_request_and_stays_parked_when_it_fails(letters: BlobDeadLetters) -> None:
+    _filled(letters, 2)
+
+    def work(_: DeadLetter) -> None:
+        raise ValueError("never")
+
+    _replay(letters, work, ReplayLimits(max_attempts=1))
+    assert _replay(letters, lambda _: None, ReplayLimits()) == Replay()
+    assert _replay(letters, lambda _: None, ReplayLimits(parked=True, dry_run=True)).reprocessed == 2
+    assert _replay(letters, work, ReplayLimits(parked=True, max_records=1, max_attempts=9)).parked == 1
+    assert all(held.parked for held in letters.list())
+    assert _replay(letters, lambda _: None, ReplayLimits(parked=True)).reprocessed == 2
     assert list(letters.list()) == []
 
 

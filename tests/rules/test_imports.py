@@ -17,8 +17,8 @@ HOMES = {
     "botocore": ("flight_etl.resilience", "flight_etl.runners"),
     "stamina": ("flight_etl.resilience",),
     "click": (
-        *("flight_etl.runners.cli", "flight_etl.runners.cli_compact", "flight_etl.runners.cli_package"),
-        "flight_etl.docs",
+        *("flight_etl.runners.cli", "flight_etl.runners.cli_compact", "flight_etl.runners.cli_dlq"),
+        *("flight_etl.runners.cli_package", "flight_etl.docs"),
     ),
     "typer": (),
     "pyspark": ("flight_etl.runners.spark",),

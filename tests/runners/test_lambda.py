@@ -261,13 +261,6 @@ def test_health(cloud: SimpleNamespace, processor: OptimizedETLProcessor) -> Non
     assert (lost["overall_health"], lost["problems"]) == ("unhealthy", ["output: no such bucket"])
 
 
-def test_memory_pressure_makes_pieces_smaller(processor: OptimizedETLProcessor, caplog: pytest.LogCaptureFixture) -> None:
-    processor.processor.memory_bound_mb = 1.0
-    processor.processor.deliver(_notification("missing"))
-    assert processor.processor.settings.decode.chunk_rows == 5_000
-    assert "Memory pressure detected, forced GC" in [record.getMessage() for record in caplog.records]
-
-
 @pytest.mark.parametrize("event", [{"action": "dance"}, {"action": "process_dlq", "max_records": 0}])
 def test_a_wrong_action_says_what_is_permitted(processor: OptimizedETLProcessor, event: dict[str, Any]) -> None:
     with pytest.raises(Exception, match="is not permitted"):

@@ -1,15 +1,18 @@
 """Dead letters: where work waits that cannot be done now, with all that is needed to do it later.
 
-A queue holds letters until they are deleted, which happens only after success. Letters that failed too often are parked,
-where no replay takes them unless it is asked to. `BlobDeadLetters` keeps letters as small files wherever `Blobs` are kept:
-in a local folder without any server (`FolderBlobs`), or in a bucket. `resilience/sqs.py` keeps them in SQS.
+A queue holds letters until they are deleted, which happens only after success (`resilience/replay.py`). Letters that failed too
+often are parked, where no replay takes them unless it is asked to. `BlobDeadLetters` keeps letters as small files wherever
+`Blobs` are kept: in a local folder without any server (`FolderBlobs`), or in a bucket. `resilience/sqs.py` keeps them in SQS.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import uuid
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,9 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from flight_etl.errors import Denied, NotFound, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Container, Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = [
+    "FOLDER",
+    "PARKED",
+    "PENDING",
     "BlobDeadLetters",
     "Blobs",
     "DeadLetter",
@@ -27,14 +34,14 @@ __all__ = [
     "DeadLetters",
     "FolderBlobs",
     "Held",
-    "Replay",
-    "ReplayLimits",
-    "replay",
 ]
 
+FOLDER: Final = ".flight-etl-dead-letters"
 PENDING: Final = "pending/"
 PARKED: Final = "parked/"
 _SUFFIX: Final = ".json"
+_NAME: Final = re.compile(r"[\w-]{1,80}", re.ASCII)  # an id is part of a file's name
+_TYPES: Final[dict[Any, Any]] = {"str": str, "int": int, "str | None": (str, type(None))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +50,7 @@ class DeadLetterConfig:
 
     queue_url: str | None = None  # SQS; None: the error bucket, else the local folder
     error_bucket: str | None = None
-    folder: str = ".flight-etl-dead-letters"
+    folder: str | None = None  # a local one, whatever queue and bucket there are; FOLDER where there are none
     max_attempts: int = 5  # failures in all before a letter is parked
     visibility_s: int = 300  # s for which a letter is hidden from others while it is worked on
 
@@ -83,14 +90,19 @@ class DeadLetter:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> DeadLetter:
-        """Read a letter; text that is none becomes a letter about itself, so that nothing is lost."""
+    def from_json(cls, text: str | bytes, *, id: str | None = None) -> DeadLetter:  # noqa: A002 - the field's name
+        """Read a letter; text that is none becomes one about itself, named `id` or by its content, so that nothing is lost."""
+        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
         try:
-            known = {name: value for name, value in json.loads(text).items() if name in cls.__dataclass_fields__}
-            return cls(**known)
-        except (ValueError, TypeError, AttributeError):
-            shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-            return cls(error_class="unreadable", message="not a dead letter of ours", body=shown)
+            found = json.loads(shown)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and "error_class" in found and _NAME.fullmatch(str(found.get("id", ""))):
+            known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
+            if all(isinstance(value, _TYPES[cls.__dataclass_fields__[name].type]) for name, value in known.items()):
+                return cls(**known)
+        name = id if id and _NAME.fullmatch(id) else hashlib.sha256(shown.encode(errors="replace")).hexdigest()[:32]
+        return cls(id=name, error_class="unreadable", message="not written by flight-etl", body=shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +120,17 @@ class DeadLetters(Protocol):
     def send(self, letter: DeadLetter) -> None:
         """Keep a letter."""
 
-    def receive(self, limit: int) -> list[Held]:
-        """Take up to `limit` letters to work on; others do not see them for a while."""
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep what is received from others for as long as the block lasts; what is still there afterwards they see again."""
+
+    def receive(self, limit: int, *, skip: Container[str] = (), parked: bool = False) -> list[Held]:
+        """Take up to `limit` letters whose ids are not in `skip`, parked ones only if `parked`; none when none is left."""
 
     def delete(self, held: Held) -> None:
         """Forget a letter: its work is done."""
 
     def put_back(self, held: Held, letter: DeadLetter, *, park: bool) -> None:
-        """Keep a letter after another failure, in its new state; parked letters are not received again."""
+        """Keep a letter after another failure, in its new state; a parked one is received only by who asks for such."""
 
     def list(self) -> Iterator[Held]:
         """Give all letters, parked ones too, as far as the queue can show them without taking them."""
@@ -186,10 +201,14 @@ class BlobDeadLetters:
         """Keep a letter."""
         self._blobs.put(f"{PENDING}{letter.id}{_SUFFIX}", letter.to_json().encode())
 
-    def receive(self, limit: int) -> list[Held]:
+    def hold(self) -> AbstractContextManager[None]:
+        """Do nothing: see the class."""
+        return nullcontext()
+
+    def receive(self, limit: int, *, skip: Container[str] = (), parked: bool = False) -> list[Held]:
         """Give up to `limit` letters, those with the fewest attempts first, so that a poisoned one holds up no other."""
-        held = [self._held(name) for name in self._blobs.list(PENDING)]
-        return sorted(held, key=lambda one: (one.letter.attempts, one.letter.last_failed_ms, one.letter.id))[:limit]
+        found = [held for held in self.list() if (parked or not held.parked) and held.letter.id not in skip]
+        return sorted(found, key=lambda one: (one.letter.attempts, one.letter.last_failed_ms, one.letter.id))[:limit]
 
     def delete(self, held: Held) -> None:
         """Forget a letter."""
@@ -203,78 +222,12 @@ class BlobDeadLetters:
             self._blobs.delete(held.handle)
 
     def list(self) -> Iterator[Held]:
-        """Give all letters."""
+        """Give all letters, those that wait first."""
         for prefix in (PENDING, PARKED):
             for name in self._blobs.list(prefix):
-                yield self._held(name)
+                with suppress(NotFound):  # deleted since by someone else
+                    yield self._held(name)
 
     def _held(self, name: str) -> Held:
-        return Held(DeadLetter.from_json(self._blobs.get(name)), name, parked=name.startswith(PARKED))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Replay:
-    """What a replay did."""
-
-    reprocessed: int = 0  # done now, and deleted
-    failed: int = 0  # failed again, and kept
-    parked: int = 0  # failed for the last time
-    left: bool = False  # the deadline came before the letters ended
-    errors: tuple[str, ...] = ()
-
-
-_SHOWN_ERRORS: Final = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayLimits:
-    """How far a replay goes. `remaining_s` gives the seconds until the caller's deadline; None: there is none."""
-
-    max_records: int = 10
-    max_attempts: int = 5  # failures in all before a letter is parked
-    remaining_s: Callable[[], float] | None = None
-    reserve_s: float = 30.0  # s that must be left when a letter is begun
-    dry_run: bool = False
-
-
-def replay(
-    letters: DeadLetters,
-    work: Callable[[DeadLetter], Any],
-    limits: ReplayLimits,
-    *,
-    classify: Callable[[BaseException], str],
-    now_ms: Callable[[], int],
-) -> Replay:
-    """Do the work of letters again; a letter is deleted only after its work has been done.
-
-    With `dry_run` nothing is done or moved: `reprocessed` then says how many letters would be tried.
-    """
-    max_records, remaining_s = limits.max_records, limits.remaining_s
-    if limits.dry_run:
-        waiting = sum(not held.parked for held in letters.list())
-        return Replay(reprocessed=min(waiting, max_records))
-    done = failed = parked = 0
-    errors: list[str] = []
-    seen: set[str] = set()
-    while done + failed < max_records:
-        batch = [held for held in letters.receive(min(10, max_records - done - failed)) if held.letter.id not in seen]
-        if not batch:
-            break
-        for held in batch:
-            if remaining_s is not None and remaining_s() < limits.reserve_s:
-                return Replay(reprocessed=done, failed=failed, parked=parked, left=True, errors=tuple(errors))
-            seen.add(held.letter.id)
-            try:
-                work(held.letter)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the letter must be kept
-                failed += 1
-                again = held.letter.failed_again(error, classify(error), now_ms())
-                park = again.attempts >= limits.max_attempts
-                parked += park
-                letters.put_back(held, again, park=park)
-                if len(errors) < _SHOWN_ERRORS:
-                    errors.append(f"{held.letter.key or held.letter.id}: {error}")
-            else:
-                letters.delete(held)
-                done += 1
-    return Replay(reprocessed=done, failed=failed, parked=parked, errors=tuple(errors))
+        letter = DeadLetter.from_json(self._blobs.get(name), id=Path(name).stem)
+        return Held(letter, name, parked=name.startswith(PARKED))

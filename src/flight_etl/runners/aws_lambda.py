@@ -81,7 +81,10 @@ class OptimizedETLProcessor:
             if not isinstance(most, int) or isinstance(most, bool) or most < 1:
                 raise SettingsError(f"max_records={most!r} is not permitted: a whole number of at least 1")
             done = self.processor.process_dead_letters(
-                max_records=most, remaining_s=remaining_s, dry_run=event.get("dry_run") is True
+                max_records=most,
+                remaining_s=remaining_s,
+                dry_run=event.get("dry_run") is True,
+                parked=event.get("parked") is True,
             )
             return {
                 "status": "completed" if not (done.failed or done.left) else "partial",

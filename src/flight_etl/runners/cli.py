@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ import click
 from flight_etl._version import __version__
 from flight_etl.errors import FlightEtlError
 from flight_etl.runners.cli_compact import compact
+from flight_etl.runners.cli_dlq import dlq
 from flight_etl.runners.cli_package import package_lambda
 from flight_etl.runners.options import CONFIG_FILE, settings_of
 
@@ -142,6 +142,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(dlq)
 cli.add_command(package_lambda)
 cli.add_command(compact)
 
@@ -331,74 +332,6 @@ def health(*, as_json: bool, **options: Any) -> None:
     sys.exit(1 if answer["overall_health"] == "unhealthy" else 0)
 
 
-@cli.group()
-def dlq() -> None:
-    """Look at dead letters, do their work again, or remove them.
-
-    They are in the queue DLQ_QUEUE_URL, else in the bucket ERROR_BUCKET, else in the folder .flight-etl-dead-letters.
-
-    \b
-    Example:
-      flight-etl dlq replay --max-records 100
-    """
-
-
-@dlq.command("list")
-@_options("config", "json")
-def dlq_list(*, as_json: bool, **options: Any) -> None:
-    """List all dead letters, parked ones too."""
-    held = list(_letters(options).letters.list())
-    if as_json:
-        click.echo(json.dumps([asdict(one.letter) | {"parked": one.parked} for one in held], indent=2))
-        return
-    for one in held:
-        letter = one.letter
-        what = f"s3://{letter.bucket}/{letter.key}" if letter.bucket else letter.key or "a message"
-        state = "parked" if one.parked else "waiting"
-        click.echo(f"{letter.id[:8]}  {state}  {letter.attempts} x {letter.error_type}  {what}: {letter.message}")
-
-
-@dlq.command("show")
-@click.argument("letter")
-@_options("config")
-def dlq_show(letter: str, **options: Any) -> None:
-    """Show everything that is known about the dead letter whose id begins with LETTER."""
-    from flight_etl.runners.letters import find
-
-    click.echo(json.dumps(asdict(find(_letters(options).letters, letter).letter), indent=2))
-
-
-@dlq.command("replay")
-@click.option("--max-records", default=10, show_default=True, type=click.IntRange(min=1), help="Letters to try at most.")
-@click.option("--dry-run", is_flag=True, help="Only say how many would be tried.")
-@_options("config")
-def dlq_replay(max_records: int, *, dry_run: bool, **options: Any) -> None:
-    """Do the work of dead letters again; each is deleted only after its work has been done. Exit 1 if some failed again."""
-    done = _letters(options).process_dead_letters(max_records=max_records, dry_run=dry_run)
-    verb = "would be tried" if dry_run else "done"
-    click.echo(f"{done.reprocessed} {verb}, {done.failed} failed again, {done.parked} of them parked")
-    for error in done.errors:
-        click.echo(f"failed: {error}", err=True)
-    sys.exit(1 if done.failed else 0)
-
-
-@dlq.command("purge")
-@click.argument("letter", required=False)
-@click.option("--all", "everything", is_flag=True, help="Remove every dead letter.")
-@_options("config")
-def dlq_purge(letter: str | None, *, everything: bool, **options: Any) -> None:
-    """Remove the dead letter whose id begins with LETTER, or all of them."""
-    if (letter is None) != everything:
-        raise click.UsageError("either LETTER or --all")
-    from flight_etl.runners.letters import find
-
-    letters = _letters(options).letters
-    chosen = list(letters.list()) if letter is None else [find(letters, letter)]
-    for held in chosen:
-        letters.delete(held)
-    click.echo(f"{len(chosen)} removed")
-
-
 def _begin(options: dict[str, Any]) -> Settings:
     """Settings of a command that is about to work."""
     if _owns_process:
@@ -406,12 +339,6 @@ def _begin(options: dict[str, Any]) -> Settings:
 
         spare_pandas()
     return settings_of(options)
-
-
-def _letters(options: dict[str, Any]) -> Any:
-    from flight_etl.runners.processor import Processor
-
-    return Processor(_begin(options))
 
 
 @contextmanager

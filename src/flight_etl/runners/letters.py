@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flight_etl.errors import FlightEtlError, NotFound, SettingsError
+from flight_etl.errors import FlightEtlError, InputError, NotFound
 from flight_etl.resilience.classify import classify_error
-from flight_etl.resilience.deadletter import BlobDeadLetters, DeadLetter, DeadLetterConfig, FolderBlobs
+from flight_etl.resilience.deadletter import FOLDER, BlobDeadLetters, DeadLetter, DeadLetterConfig, FolderBlobs
 from flight_etl.resilience.sqs import SqsDeadLetters, client
-from flight_etl.runners.events import ObjectRef
+from flight_etl.runners.events import ObjectRef, messages
 from flight_etl.store.places import ObjectUrl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flight_etl.resilience.deadletter import DeadLetters, Held
     from flight_etl.settings import Settings
     from flight_etl.store.objects import Bucket, Pool
 
-__all__ = ["BucketBlobs", "find", "letter_for", "letters_of", "now_ms", "object_of"]
+__all__ = ["BucketBlobs", "about", "find", "letter_for", "letters_of", "now_ms", "objects_of"]
 
 PREFIX: Final = "dead-letters/"
 
@@ -48,15 +51,26 @@ class BucketBlobs:
         self._bucket.delete([self._prefix + name])
 
 
-def letters_of(settings: Settings, pool: Pool, config: DeadLetterConfig | None = None) -> DeadLetters:
-    """Give the queue of dead letters: SQS where it is named, else the error bucket, else a local folder."""
-    config = config or DeadLetterConfig(queue_url=settings.service.dlq_queue_url, error_bucket=settings.service.error_bucket)
-    bucket = pool.bucket(ObjectUrl("s3", config.error_bucket, "")) if config.error_bucket else None
-    blobs = BucketBlobs(bucket) if bucket is not None else None
-    if config.queue_url:
+def letters_of(
+    settings: Settings,
+    pool: Pool,
+    config: DeadLetterConfig | None = None,
+    *,
+    call: Callable[[Callable[[], Any]], Any] = lambda function: function(),
+) -> DeadLetters:
+    """Give the queue of dead letters: the folder of `config`, else SQS where it is named, else the error bucket, else FOLDER.
+
+    What else `config` leaves open, `settings` say. `call` runs every request to SQS, again where that may help.
+    """
+    config = config or DeadLetterConfig()
+    if config.folder is not None:
+        return BlobDeadLetters(FolderBlobs(Path(config.folder)))
+    error_bucket = config.error_bucket or settings.service.error_bucket
+    blobs = BucketBlobs(pool.bucket(ObjectUrl("s3", error_bucket, ""))) if error_bucket else None
+    if url := config.queue_url or settings.service.dlq_queue_url:
         sqs = client(settings.service.aws_region)
-        return SqsDeadLetters(config.queue_url, sqs=sqs, overflow=blobs, visibility_s=config.visibility_s)
-    return BlobDeadLetters(blobs if blobs is not None else FolderBlobs(Path(config.folder)))
+        return SqsDeadLetters(url, sqs=sqs, overflow=blobs, visibility_s=config.visibility_s, call=call)
+    return BlobDeadLetters(blobs if blobs is not None else FolderBlobs(Path(FOLDER)))
 
 
 def now_ms() -> int:
@@ -92,18 +106,48 @@ def letter_for(ref: ObjectRef | None, error: BaseException, *, body: str | None 
     )
 
 
-def object_of(letter: DeadLetter) -> ObjectRef:
-    """Give the object that a letter is about. Raises SettingsError for a letter that names none."""
-    if not letter.bucket or not letter.key:
-        raise SettingsError(f"dead letter {letter.id} names no object; look at it with `flight-etl dlq show {letter.id}`")
-    return ObjectRef(
-        bucket=letter.bucket, key=letter.key, version_id=letter.version_id, etag=letter.etag, sequencer=letter.sequencer
-    )
+def objects_of(letter: DeadLetter) -> tuple[ObjectRef, ...]:
+    """Give the objects that a letter is about: the one that it names, or those of the event that is its body.
+
+    The body may be any event that the handler takes, as SQS moves it after too many receives, alone or inside the record that
+    a Lambda destination gets. An event that asks for nothing gives (). Raises InputError where nothing can be made out.
+    """
+    if letter.bucket and letter.key:
+        return (
+            ObjectRef(
+                bucket=letter.bucket,
+                key=letter.key,
+                version_id=letter.version_id,
+                etag=letter.etag,
+                sequencer=letter.sequencer,
+            ),
+        )
+    found = messages(_event_of(letter.body or ""))
+    if any(message.unreadable for message in found):
+        raise InputError(f"dead letter {letter.id} names no object; look at it with `flight-etl dlq show {letter.id}`")
+    return tuple(ref for message in found for ref in message.objects)
+
+
+def _event_of(body: str) -> Any:
+    """Give the event in a body: Lambda's destinations wrap it ("Capturing records of asynchronous invocations")."""
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    return record.get("requestPayload", record) if isinstance(record, dict) else body
+
+
+def about(letter: DeadLetter) -> str:
+    """Name what a letter is about, for people."""
+    try:
+        return ", ".join(map(str, objects_of(letter))) or "an event that asks for nothing"
+    except InputError:
+        return letter.key or "a message"
 
 
 def find(letters: DeadLetters, name: str) -> Held:
     """Give the letter whose id begins with `name`. Raises NotFound unless there is exactly one."""
-    found = [held for held in letters.list() if held.letter.id.startswith(name)]
+    found = list({held.letter.id: held for held in letters.list() if held.letter.id.startswith(name)}.values())
     if len(found) != 1:
         raise NotFound(f"{len(found)} dead letters begin with {name!r}; see `flight-etl dlq list`")
     return found[0]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from flight_etl import resources
 from flight_etl.errors import ErrorType, InputError, Place, Unavailable
 from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig, CircuitOpen
 from flight_etl.resilience.classify import ErrorClassifier
-from flight_etl.resilience.deadletter import DeadLetterConfig, ReplayLimits, replay
+from flight_etl.resilience.deadletter import DeadLetterConfig
+from flight_etl.resilience.replay import ReplayLimits, replay
 from flight_etl.resilience.retry import RetryConfig, resilient
 from flight_etl.runners.deadline import Deadline, OutOfTimeError
 from flight_etl.runners.events import messages
-from flight_etl.runners.letters import letter_for, letters_of, now_ms, object_of
-from flight_etl.runners.objects import Result, Status, check_places, process_object
+from flight_etl.runners.letters import letter_for, letters_of, now_ms, objects_of
+from flight_etl.runners.memory import MemoryWatch
+from flight_etl.runners.objects import Result, check_places, process_object
+from flight_etl.runners.remembered import FORGETFUL, Remembered
+from flight_etl.runners.tuning import TUNING
 from flight_etl.settings_rules import override
 from flight_etl.store.object_failures import Conflict
 from flight_etl.store.objects import Pool, Timeouts
@@ -26,14 +28,14 @@ from flight_etl.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flight_etl.resilience.deadletter import DeadLetter, DeadLetters, Replay
+    from flight_etl.resilience.deadletter import DeadLetter, DeadLetters
+    from flight_etl.resilience.replay import Replay
     from flight_etl.runners.events import Message, ObjectRef
+    from flight_etl.runners.tuning import Tuning
     from flight_etl.settings import Settings
 
 __all__ = ["Delivery", "Processor"]
 
-_PRESSURE: Final = 0.85  # of the memory bound
-_LEAST_CHUNK_ROWS: Final = 1_000
 _FAILURES_IN_A_ROW: Final = 10  # of a store that is down; one that refuses every third request has so many never
 _MOST_WAITS: Final = 2  # for an open breaker, in one event
 _LEAST_WAIT_S: Final = 0.1  # s, while the probe is under way
@@ -65,27 +67,55 @@ class Processor:
         classifier: ErrorClassifier | None = None,
         memory_bound_mb: float | None = None,
         breaker: CircuitBreakerConfig | None = None,
+        dead_letters: DeadLetterConfig | None = None,
+        tuning: Tuning = TUNING,
     ) -> None:
         check_places(settings)
         self.settings = settings
         self.telemetry = telemetry or Telemetry()
         self.classifier = classifier or ErrorClassifier()
+        self.tuning = tuning
+        self.memory = MemoryWatch(settings.decode.chunk_rows, told=self.telemetry.memory_pressure, relieves=tuning.relieve_memory)
         self.memory_bound_mb = memory_bound_mb
         chosen = breaker or CircuitBreakerConfig(failure_threshold=_FAILURES_IN_A_ROW)
         self.breaker = CircuitBreaker("s3", chosen, classifier=self.classifier)
-        self.pool = Pool(self._call)
+        self.queue_breaker = CircuitBreaker("sqs", chosen, classifier=self.classifier)
+        scratch = settings.resources.spill_dir
+        self.remembered = Remembered(tuning.cache_entries, scratch=scratch) if settings.service.caching else None
+        self.pool = self._new_pool()
         self.probes = Pool(timeouts=Timeouts(connect_s=0.5, idle_s=0.5))  # for the health check: asked once, and no breaker
         self.statistics = {"done": 0, "dead": 0, "given_back": 0}
         self._deadline = Deadline()
+        self._replayed = Delivery()  # counts the waits of one replay
+        self._dead_letters = dead_letters or DeadLetterConfig()
         self._letters: DeadLetters | None = None
+
+    @property
+    def memory_bound_mb(self) -> float | None:
+        """MB of RSS that the process may have."""
+        return self.memory.bound_mb
+
+    @memory_bound_mb.setter
+    def memory_bound_mb(self, bound_mb: float | None) -> None:
+        self.memory.bound_mb = bound_mb if self.tuning.watch_memory else None
 
     # -- one request, one object -------------------------------------------------------------------------------------
 
+    def _new_pool(self) -> Pool:
+        return Pool(self._call, cache=self.remembered.objects if self.remembered is not None else None)
+
     def _call(self, function: Callable[[], Any], /) -> Any:
         """Make one request to a store, again where that may help: the one retry layer."""
+        return self._tried(function, self.breaker)
+
+    def _ask_queue(self, function: Callable[[], Any], /) -> Any:
+        """Make one request to the queue of dead letters, likewise."""
+        return self._tried(function, self.queue_breaker)
+
+    def _tried(self, function: Callable[[], Any], guard: CircuitBreaker) -> Any:
         service = self.settings.service
         config = RetryConfig(max_attempts=service.max_retries + 1, remaining_s=self._deadline.remaining_s)
-        breaker = self.breaker if service.circuit_breaker else None
+        breaker = guard if service.circuit_breaker else None
         guarded = resilient(config=config, breaker=breaker, use_circuit_breaker=False, classifier=self.classifier)
         return guarded(function)()
 
@@ -93,7 +123,7 @@ class Processor:
     def letters(self) -> DeadLetters:
         """The dead-letter queue, opened when it is first needed."""
         if self._letters is None:
-            self._letters = letters_of(self.settings, self.pool)
+            self._letters = letters_of(self.settings, self.pool, self._dead_letters, call=self._ask_queue)
         return self._letters
 
     def process(self, ref: ObjectRef) -> Result:
@@ -102,11 +132,12 @@ class Processor:
         OutOfTimeError when the caller's time is too short to begin it, or to go on with it.
         """
         between = self._deadline.watch(str(ref))
-        self._watch_memory()
+        self.tuning.before_object()
+        self.memory.look()
         try:
             result = self._process(ref, between)
         except MemoryError:
-            self._relieve()
+            self.memory.relieve()
             result = self._process(ref, between)
         except Conflict:  # overwritten while it was read: what is there now is read from its beginning
             result = self._process(ref, between)
@@ -127,21 +158,17 @@ class Processor:
                 time.sleep(wait_s)
 
     def _process(self, ref: ObjectRef, between: Callable[[], None]) -> Result:
-        scratch = self.settings.resources.spill_dir
-        pool = self.pool if self.settings.service.caching else Pool(self._call)
-        return process_object(ref, self.settings, pool, started=self.telemetry.started, between=between, scratch=scratch)
-
-    def _watch_memory(self) -> None:
-        if self.memory_bound_mb is not None and resources.rss_mb() > _PRESSURE * self.memory_bound_mb:
-            self._relieve()
-
-    def _relieve(self) -> None:
-        """Give memory back, and work in smaller pieces from now on."""
-        gc.collect()
-        resources.give_back_memory()
-        self.telemetry.memory_pressure(resources.rss_mb(), self.memory_bound_mb or 0.0)
-        rows = max(self.settings.decode.chunk_rows // 2, _LEAST_CHUNK_ROWS)
-        self.settings = override(self.settings, "decode", "chunk_rows", rows)
+        settings = override(self.settings, "decode", "chunk_rows", self.memory.chunk_rows)
+        pooling = self.settings.service.caching and self.tuning.pooling
+        means = self.remembered.means if self.remembered is not None else FORGETFUL
+        return process_object(
+            ref,
+            settings,
+            self.pool if pooling else self._new_pool(),
+            started=self.telemetry.started,
+            scratch=settings.resources.spill_dir,
+            means=replace(means, between=between, is_short=self.memory.look, piece_rows=lambda: self.memory.chunk_rows),
+        )
 
     # -- one event ---------------------------------------------------------------------------------------------------
 
@@ -225,23 +252,32 @@ class Processor:
     # -- dead letters ------------------------------------------------------------------------------------------------
 
     def process_dead_letters(
-        self, *, max_records: int, remaining_s: Callable[[], float] | None = None, dry_run: bool = False
+        self,
+        *,
+        max_records: int,
+        remaining_s: Callable[[], float] | None = None,
+        dry_run: bool = False,
+        parked: bool = False,
+        work: Callable[[DeadLetter], Any] | None = None,
     ) -> Replay:
-        """Do the work of dead letters again."""
+        """Do the work of dead letters again, parked ones too if asked to. `work` replaces what is done for each."""
         self._deadline = deadline = Deadline.begun(remaining_s)
-
-        delivery = Delivery()
-
-        def work(letter: DeadLetter) -> Status:
-            return self._patiently(object_of(letter), delivery).status
-
+        self._replayed = Delivery()
         limits = ReplayLimits(
             max_records=max_records,
-            max_attempts=DeadLetterConfig().max_attempts,
+            max_attempts=self._dead_letters.max_attempts,
             remaining_s=remaining_s,
             reserve_s=deadline.reserve_s,
             dry_run=dry_run,
+            parked=parked,
         )
-        return replay(
-            self.letters, work, limits, classify=lambda error: str(self.classifier.classify_error(error)), now_ms=now_ms
-        )
+
+        def classify(error: BaseException) -> str:
+            return str(self.classifier.classify_error(error))
+
+        return replay(self.letters, work or self.work_letter, limits, classify=classify, now_ms=now_ms)
+
+    def work_letter(self, letter: DeadLetter) -> None:
+        """Do all objects that a dead letter is about. Raises what the first of them fails with."""
+        for ref in objects_of(letter):
+            self._patiently(ref, self._replayed)

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flight_etl.errors import FlightEtlError, InputError
+from flight_etl.errors import FlightEtlError, InputError, NotFound
 from flight_etl.resilience.classify import classify_error
 from flight_etl.resilience.deadletter import BlobDeadLetters, DeadLetter, FolderBlobs
 from flight_etl.runners import local
 from flight_etl.runners.letters import now_ms
+from flight_etl.store.failures import store_errors
 from flight_etl.store.inputs import Expansion, expand
 from flight_etl.store.publish import publish_file
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from flight_etl.settings import Settings
 
-__all__ = ["FolderWorker", "Stop"]
+__all__ = ["FolderWorker", "Stop", "redo"]
 
 _SETTLE_S: Final = 2.0  # s that a file must be unchanged, since writers take their time
 _SCAN_S: Final = 1.0  # s between two looks at the folder
@@ -73,6 +74,22 @@ class _File:
         return {"name": self.name, "size": self.size, "changed_ns": self.changed_ns}
 
 
+def _id_of(name: str) -> str:
+    """Id of the mark and of the dead letter of a file with this name below its folder."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def redo(letter: DeadLetter, output: Path, settings: Settings) -> None:
+    """Do the file of a dead letter below `output` again. Raises what it fails with, NotFound for a letter about something else."""
+    parts = Path(letter.key or "").parts
+    # The letter holds the whole path; its id tells which end of that is the name below the folder that was watched.
+    for at in range(len(parts)):
+        if _id_of("/".join(parts[at:])) == letter.id:
+            FolderWorker(Path(*parts[:at]), output, settings).redo("/".join(parts[at:]))
+            return
+    raise NotFound(f"dead letter {letter.id} is about no file of a watched folder; see `flight-etl dlq show {letter.id}`")
+
+
 class FolderWorker:
     """Turns each file of a folder into one Parquet file of the same relative name below the output."""
 
@@ -112,8 +129,20 @@ class FolderWorker:
                 ready.append(file)
         return ready
 
+    def redo(self, name: str) -> None:
+        """Do the file of this relative name again, as for its dead letter. Raises what it fails with."""
+        path = self._folder / name
+        with store_errors(str(path), "read"):
+            status = path.stat()
+        file = _File(path, name, status.st_size, status.st_mtime_ns)
+        self._produce(file, self._output / f"{name}.parquet")
+        self._set_mark(file)
+
     def _mark_path(self, file: _File) -> Path:
-        return self._output / _MARKS / f"{hashlib.sha256(file.name.encode()).hexdigest()[:32]}.json"
+        return self._output / _MARKS / f"{_id_of(file.name)}.json"
+
+    def _set_mark(self, file: _File) -> None:
+        FolderBlobs(self._output).put(f"{_MARKS}/{self._mark_path(file).name}", json.dumps(file.mark).encode())
 
     def _is_done(self, file: _File) -> bool:
         try:
@@ -140,7 +169,7 @@ class FolderWorker:
             )
             self._letters.send(letter)
             text = f"{file.name}: failed: {error}"
-        FolderBlobs(self._output).put(f"{_MARKS}/{self._mark_path(file).name}", json.dumps(file.mark).encode())
+        self._set_mark(file)
         return text
 
     def _produce(self, file: _File, target: Path) -> Any:
