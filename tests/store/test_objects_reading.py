@@ -13,8 +13,8 @@ from faults import Fault, denied, latency, reset, short, slow_down
 from flight_etl.errors import Denied, InputError, NotFound, Throttled, Unavailable
 from flight_etl.resilience.retry import RetryConfig, resilient
 from flight_etl.store.inputs import expand
-from flight_etl.store.object_failures import Conflict
 from flight_etl.store.object_cache import HEAD_BYTES
+from flight_etl.store.object_failures import Conflict
 from flight_etl.store.object_source import RESUMES, ObjectSource
 from flight_etl.store.objects import Pool
 from flight_etl.store.reading import BLOCK_BYTES, BytesSource

@@ -7,12 +7,14 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flight_etl.errors import FlightEtlError, SettingsError, Unavailable
+from flight_etl.resilience.deadletter import DeadLetterConfig
 from flight_etl.runners.health import health
 from flight_etl.runners.processor import Processor
 from flight_etl.runners.scratch import sweep
+from flight_etl.runners.tuning import TUNING
 from flight_etl.settings import Settings, from_env
 from flight_etl.settings_rules import check, override
 from flight_etl.telemetry import METRICS, NAMESPACE, Telemetry
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flight_etl.runners.processor import Delivery
+    from flight_etl.runners.tuning import Tuning
 
-__all__ = ["ETLConfig", "OptimizedETLProcessor", "lambda_defaults", "lambda_handler"]
+__all__ = ["ETLConfig", "OptimizedETLProcessor", "Optimizer", "lambda_defaults", "lambda_handler"]
 
 _SERVICE: Final = "flight-etl"
 _MEMORY_SHARE: Final = 0.8  # of the function's memory; the rest is the runtime's
@@ -39,9 +42,10 @@ def lambda_defaults() -> Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class ETLConfig:
-    """Configuration of the processor: all settings, from the environment unless given."""
+    """Configuration of the processor: all settings, from the environment unless given. `dead_letters` goes before them."""
 
     settings: Settings = field(default_factory=lambda: from_env(base=lambda_defaults()))
+    dead_letters: DeadLetterConfig = field(default_factory=DeadLetterConfig)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> ETLConfig:
@@ -49,14 +53,35 @@ class ETLConfig:
         return cls(settings=from_env(environ, base=lambda_defaults()))
 
 
-class OptimizedETLProcessor:
-    """Answers events. `process_event` does what `lambda_handler` does, with a configuration of its own."""
+class Optimizer(Protocol):
+    """What `performance_optimizer.PerformanceOptimizer` has."""
 
-    def __init__(self, config: ETLConfig | None = None) -> None:
+    def settings(self, base: Settings, /) -> Settings:
+        """Give the settings with its own in the place of some of them."""
+
+    def tuning(self) -> Tuning:
+        """Say how the process is to work."""
+
+    def prepare(self) -> None:
+        """Load what is to be there before the first event."""
+
+
+class OptimizedETLProcessor:
+    """Answers events. `process_event` does what `lambda_handler` does, with a configuration, and an optimizer, of its own."""
+
+    def __init__(self, config: ETLConfig | None = None, optimizer: Optimizer | None = None) -> None:
         self.config = config or ETLConfig()
+        if optimizer is not None:
+            self.config = replace(self.config, settings=optimizer.settings(self.config.settings))
+            optimizer.prepare()
         check(self.config.settings)
         self._logger, self._metrics = _observability(self.config.settings)
-        self.processor = Processor(self.config.settings, telemetry=Telemetry(_EmfMeter(self._metrics)))
+        self.processor = Processor(
+            self.config.settings,
+            telemetry=Telemetry(_EmfMeter(self._metrics)),
+            dead_letters=self.config.dead_letters,
+            tuning=TUNING if optimizer is None else optimizer.tuning(),
+        )
 
     def process_event(self, event: Any, context: Any = None) -> dict[str, Any]:
         """Answer an event. Raises when a direct event could be neither done nor written to the dead-letter queue."""

@@ -323,10 +323,9 @@ def health(*, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
-        click.echo(
-            f"{answer['overall_health']}; decoder {answer['decoder']}; "
-            + ", ".join(f"{name} {state}" for name, state in answer["reachability"].items())
-        )
+        places = ", ".join(f"{name} {state}" for name, state in answer["reachability"].items())
+        space = f"{answer['scratch'].get('free_mb', 'no')} MB of scratch disk"
+        click.echo(f"{answer['overall_health']}; decoder {answer['decoder']}; {space}; {places}")
         for problem in answer["problems"]:
             click.echo(f"problem: {problem}", err=True)
     sys.exit(1 if answer["overall_health"] == "unhealthy" else 0)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flight_etl import resources
 from flight_etl._version import __version__
 from flight_etl.errors import Denied, FlightEtlError, NotFound
 from flight_etl.resilience.breaker import State
+from flight_etl.resilience.sqs import client, queue_errors
 from flight_etl.store.places import ObjectUrl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flight_etl.runners.processor import Processor
 
 __all__ = ["health"]
@@ -21,6 +27,8 @@ __all__ = ["health"]
 _WITHIN_S: Final = 0.8  # s for all looks at other services together
 _PROBE: Final = "flight-etl-health-check-that-is-not-there"
 _FULL: Final = 0.9  # of the memory bound
+_LEAST_SCRATCH_MB: Final = 100  # MB; Lambda gives 512 at least
+_MB: Final = 1_000_000
 
 
 def health(processor: Processor) -> dict[str, Any]:
@@ -32,12 +40,16 @@ def health(processor: Processor) -> dict[str, Any]:
     for name, answer in reach.items():
         if answer not in ("ok", "not configured"):
             (broken if name in ("input", "output") else problems).append(f"{name}: {answer}")
-    breaker = processor.breaker.state
-    if breaker is not State.CLOSED:
-        problems.append(f"circuit breaker {processor.breaker.name!r} is {breaker}")
+    breakers = {breaker.name: breaker.state for breaker in (processor.breaker, processor.queue_breaker)}
+    problems += [f"circuit breaker {name!r} is {state}" for name, state in breakers.items() if state is not State.CLOSED]
     rss, bound = resources.rss_mb(), processor.memory_bound_mb
     if bound is not None and rss > _FULL * bound:
         problems.append(f"memory: {rss:.0f} of {bound:.0f} MB in use")
+    scratch = _scratch(processor)
+    if "error" in scratch:
+        broken.append(f"scratch: {scratch['error']}")
+    elif scratch["free_mb"] < _LEAST_SCRATCH_MB:
+        problems.append(f"scratch: {scratch['free_mb']} MB free in {scratch['folder']}, rows that do not fit in memory go there")
     done, failed = processor.statistics["done"], processor.statistics["dead"] + processor.statistics["given_back"]
     return {
         "overall_health": "unhealthy" if broken else "degraded" if problems else "healthy",
@@ -45,14 +57,26 @@ def health(processor: Processor) -> dict[str, Any]:
         "error_recovery_statistics": {
             "success_rate": done / (done + failed) if done + failed else 1.0,
             **processor.statistics,
-            "circuit_breakers": {processor.breaker.name: str(breaker)},
+            "circuit_breakers": {name: str(state) for name, state in breakers.items()},
         },
         "reachability": reach,
-        "memory": {"rss_mb": round(rss, 1), "peak_rss_mb": round(resources.peak_rss_mb(), 1), "bound_mb": bound},
+        "caches": processor.remembered.to_json() if processor.remembered is not None else "off",
+        "memory": {"rss_mb": round(rss, 1), "peak_rss_mb": round(resources.peak_rss_mb(), 1), **processor.memory.to_json()},
+        "scratch": scratch,
         "decoder": _decoder(),
         "environment": service.environment,
         "versions": _versions(),
     }
+
+
+def _scratch(processor: Processor) -> dict[str, Any]:
+    """Space on the disk that rows go to when they do not fit in memory, MB (10^6 B)."""
+    folder = processor.settings.resources.spill_dir or tempfile.gettempdir()
+    try:
+        space = shutil.disk_usage(folder)
+    except OSError as error:
+        return {"folder": folder, "error": f"{folder}: {error.strerror}"}
+    return {"folder": folder, "free_mb": space.free // _MB, "total_mb": space.total // _MB}
 
 
 def _decoder() -> str:
@@ -72,15 +96,17 @@ def _reachability(processor: Processor) -> dict[str, str]:
     """Ask each bucket for an object that is not there, and the queue for its attributes, all at once."""
     service = processor.settings.service
     places = {"input": service.input_bucket, "output": service.output_bucket, "errors": service.error_bucket}
+    asked: dict[str, Callable[[], object]] = {
+        name: partial(_ask_bucket, processor, bucket) for name, bucket in places.items() if bucket is not None
+    }
     answers = dict.fromkeys((*places, "dead_letter_queue"), "not configured")
-    threads = []
-    for name, bucket in places.items():
-        if bucket is not None:
-            answers[name] = f"no answer within {_WITHIN_S} s"
-            threads.append(threading.Thread(target=_ask_bucket, args=(processor, bucket, name, answers), daemon=True))
     if service.dlq_queue_url:
-        answers["dead_letter_queue"] = f"no answer within {_WITHIN_S} s"
-        threads.append(threading.Thread(target=_ask_queue, args=(processor, service.dlq_queue_url, answers), daemon=True))
+        try:  # loading the client takes a while, and asks nobody
+            asked["dead_letter_queue"] = partial(_ask_queue, client(service.aws_region), service.dlq_queue_url)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            answers["dead_letter_queue"] = str(error)
+    answers |= dict.fromkeys(asked, f"no answer within {_WITHIN_S} s")
+    threads = [threading.Thread(target=_note, args=(answers, name, ask), daemon=True) for name, ask in asked.items()]
     for thread in threads:
         thread.start()
     until = time.monotonic() + _WITHIN_S
@@ -89,25 +115,28 @@ def _reachability(processor: Processor) -> dict[str, str]:
     return dict(answers)
 
 
-def _ask_bucket(processor: Processor, bucket: str, name: str, answers: dict[str, str]) -> None:
+def _note(answers: dict[str, str], name: str, ask: Callable[[], object]) -> None:
+    """Note what a place says: "ok", or what is wrong with it."""
     try:
-        processor.probes.bucket(ObjectUrl("s3", bucket, "")).read(_PROBE)  # GET: the answer to a HEAD has no code
-    except NotFound as error:
-        answers[name] = "no such bucket" if "no such bucket" in error.message else "ok"
+        ask()
     except Denied:
         answers[name] = "access denied"
     except FlightEtlError as error:
         answers[name] = error.message
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+        answers[name] = f"{type(error).__name__}: {error}"
     else:
         answers[name] = "ok"
 
 
-def _ask_queue(processor: Processor, url: str, answers: dict[str, str]) -> None:
-    from flight_etl.resilience.sqs import client
-
+def _ask_bucket(processor: Processor, bucket: str) -> None:
     try:
-        client(processor.settings.service.aws_region).get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-        answers["dead_letter_queue"] = f"{type(error).__name__}: {error}"
-    else:
-        answers["dead_letter_queue"] = "ok"
+        processor.probes.bucket(ObjectUrl("s3", bucket, "")).read(_PROBE)  # GET: the answer to a HEAD has no code
+    except NotFound as error:
+        if "no such bucket" in error.message:
+            raise NotFound("no such bucket") from error
+
+
+def _ask_queue(sqs: Any, url: str) -> None:
+    with queue_errors(url):
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])

@@ -80,7 +80,7 @@ def _id_of(name: str) -> str:
 
 
 def redo(letter: DeadLetter, output: Path, settings: Settings) -> None:
-    """Do the file of a dead letter below `output` again. Raises what it fails with, NotFound for a letter about something else."""
+    """Do the file of a dead letter below `output` again. Raises what it fails with, NotFound for a letter of others."""
     parts = Path(letter.key or "").parts
     # The letter holds the whole path; its id tells which end of that is the name below the folder that was watched.
     for at in range(len(parts)):

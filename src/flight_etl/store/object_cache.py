@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from flight_etl.store.failures import store_failure
 
@@ -44,7 +44,7 @@ class ObjectCache:
         self._most_bytes = most_bytes  # B on disk; None: a share of what is free
         self._lock = threading.Lock()
         self._heads: OrderedDict[Version | None, bytes] = OrderedDict()
-        self._files: OrderedDict[Version, IO[bytes]] = OrderedDict()
+        self._files: OrderedDict[Version, _Reading] = OrderedDict()
         self._sizes: dict[Version, int] = {}  # B, of files that are there or being written
         self._hits = {"heads": 0, "disk": 0}
         self._misses = {"heads": 0, "disk": 0}
@@ -87,7 +87,7 @@ class ObjectCache:
             if version is None or file is None:
                 return None
             self._files.move_to_end(version)
-            return _Reading(file, str(info.url))
+            return file.again()
 
     def fetch(self, info: ObjectInfo, blocks: Iterator[bytes]) -> _Reading | None:
         """Keep the bytes that `blocks` give, and open them; None, before any is asked for, when there is no room.
@@ -98,8 +98,8 @@ class ObjectCache:
         if version is None or not self._has_reserved(version, info.size_bytes):
             return None
         try:
-            file = self._written(blocks, info.size_bytes)
-            reading = _Reading(file, str(info.url)) if file is not None else None
+            file = self._written(blocks, info)
+            reading = file.again() if file is not None else None
         finally:
             with self._lock:
                 if file is None:
@@ -108,24 +108,17 @@ class ObjectCache:
                     self._files[version] = file
         return reading
 
-    def _written(self, blocks: Iterator[bytes], size: int) -> IO[bytes] | None:
+    def _written(self, blocks: Iterator[bytes], info: ObjectInfo) -> _Reading | None:
         """Write a file without a name; None when the disk does not take it."""
-        file = None
         try:
-            file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - kept open: it has no name
-            for block in blocks:
-                view = memoryview(block)
-                while view:
-                    view = view[file.write(view) :]
-            if file.tell() == size:
-                whole, file = file, None
-                return whole
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
+                for block in blocks:
+                    view = memoryview(block)
+                    while view:
+                        view = view[file.write(view) :]
+                return _Reading(os.dup(file.fileno()), str(info.url)) if file.tell() == info.size_bytes else None
         except OSError:
             return None
-        finally:
-            if file is not None:
-                file.close()
-        return None
 
     def _has_reserved(self, version: Version, size: int) -> bool:
         """Let go of what was used longest ago until `size` more bytes fit; False when they do not, or come already."""
@@ -158,10 +151,15 @@ class ObjectCache:
 class _Reading:
     """A file without a name, read from a position of one's own."""
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
-        self._handle: int | None = os.dup(file.fileno())
+    def __init__(self, handle: int, name: str) -> None:
+        self._handle: int | None = handle
         self._name = name
         self._position = 0
+
+    def again(self) -> _Reading:
+        """Read it from its beginning, whatever becomes of this one."""
+        assert self._handle is not None
+        return _Reading(os.dup(self._handle), self._name)
 
     def read(self, count: int, /) -> bytes:
         assert self._handle is not None
