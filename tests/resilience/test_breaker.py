@@ -41,7 +41,9 @@ def broken(clock: Clock, **config: float) -> CircuitBreaker:
 def test_it_opens_after_failures_in_a_row_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         breaker = broken(Clock())
-    assert "Circuit breaker 's3' opened due to failures" in caplog.messages
+    (line,) = [record for record in caplog.records if record.getMessage() == "Circuit breaker 's3' opened due to failures"]
+    assert line.levelname == "ERROR"
+    assert breaker.times_opened == 1
     with pytest.raises(CircuitOpen, match="'s3' is open"):
         breaker.call(lambda: None)
 

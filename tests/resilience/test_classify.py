@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import json
+import socket
+import ssl
 
+import pyarrow as pa
 import pytest
 
-from flight_etl.errors import Denied, ErrorType, InputError, NotFound, SettingsError, StoreError, Throttled, Unavailable
+from flight_etl.errors import (
+    BalanceError,
+    Denied,
+    ErrorType,
+    InputError,
+    NotFound,
+    SettingsError,
+    StoreError,
+    Throttled,
+    Unavailable,
+)
+from flight_etl.resilience.breaker import CircuitOpen
 from flight_etl.resilience.classify import ErrorClassifier, classify_error
 
 
@@ -49,11 +64,38 @@ class ReadTimeoutError(Exception):
         (json.JSONDecodeError("x", "y", 0), ErrorType.DATA_QUALITY),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), ErrorType.DATA_QUALITY),
         (TypeError("a bug"), ErrorType.PERMANENT),
+        (ssl.SSLCertVerificationError("x"), ErrorType.PERMANENT),
+        (ssl.SSLEOFError(8, "x"), ErrorType.TRANSIENT),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), ErrorType.TRANSIENT),
+        (http.client.RemoteDisconnected("x"), ErrorType.TRANSIENT),
+        (http.client.IncompleteRead(b""), ErrorType.TRANSIENT),
+        (CircuitOpen("s3", 1.0), ErrorType.TRANSIENT),
+        (BalanceError("x"), ErrorType.PERMANENT),
+        (pa.ArrowInvalid("x"), ErrorType.DATA_QUALITY),
+        (pa.ArrowMemoryError("x"), ErrorType.RESOURCE),
+        (ClientError("RequestTimeout", 400), ErrorType.TRANSIENT),
+        (ClientError("ExpiredToken", 400), ErrorType.PERMANENT),
+        (ClientError("KMS.DisabledException", 400), ErrorType.PERMANENT),
+        (ClientError("InvalidObjectState", 403), ErrorType.PERMANENT),
+        (ClientError("ServiceUnavailable", 503), ErrorType.TRANSIENT),
         (RuntimeError("SlowDown timeout throttled"), ErrorType.UNKNOWN),
     ],
 )
 def test_every_kind_of_failure_is_told_by_what_it_is(error: Exception, kind: ErrorType) -> None:
     assert classify_error(error) is kind
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        *((number, ErrorType.TRANSIENT) for number in (errno.ECONNREFUSED, errno.EPIPE, errno.ETIMEDOUT, errno.ENETUNREACH)),
+        *((number, ErrorType.RESOURCE) for number in (errno.ENOMEM, errno.EDQUOT, errno.EMFILE)),
+        *((number, ErrorType.PERMANENT) for number in (errno.ENOENT, errno.EROFS, errno.ENAMETOOLONG)),
+        (errno.EDOM, ErrorType.UNKNOWN),
+    ],
+)
+def test_errors_of_the_system_are_told_by_their_number(number: int, kind: ErrorType) -> None:
+    assert classify_error(OSError(number, "x")) is kind
 
 
 def test_an_error_without_a_kind_of_its_own_takes_that_of_its_cause() -> None:

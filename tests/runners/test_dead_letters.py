@@ -175,6 +175,18 @@ def test_a_letter_goes_to_the_bucket_while_the_queue_is_down_and_is_replayed_fro
     assert list(letters.list()) == []
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_queue_that_is_down_is_asked_as_often_as_the_setting_says_and_by_one_layer_only(
+    s3: S3, queue: Queue, retries: int
+) -> None:
+    lost = OptimizedETLProcessor(ETLConfig.from_env({"DLQ_QUEUE_URL": queue.url, "MAX_RETRIES": str(retries)})).processor
+    s3.faults.forget()
+    s3.faults.rule = lambda _: QUEUE_DOWN
+    with pytest.raises(StoreError, match="ServiceUnavailable"):
+        lost.letters.send(DeadLetter(bucket="b", key="k"))
+    assert len(s3.faults.requests) == retries + 1
+
+
 def test_with_queue_and_bucket_down_the_caller_is_told(s3: S3, queue: Queue, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     s3.faults.rule = lambda _: QUEUE_DOWN

@@ -71,6 +71,9 @@ _BY_CLASS: Final[Mapping[str, ErrorType]] = {
     "IncompleteRead": _T,  # http.client
     "HTTPClientError": _T,  # botocore: no answer, or a broken one
     "ConnectTimeoutError": _T,
+    "SSLCertVerificationError": _P,  # which is a ValueError too
+    "SSLError": _T,
+    "gaierror": _T,  # its errno is none: EAI_AGAIN and the like
     "ReadTimeoutError": _T,
     "EndpointConnectionError": _T,
     "NoCredentialsError": _P,
