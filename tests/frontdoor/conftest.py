@@ -5,6 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from servers import s3, s3_server  # noqa: F401 - fixtures
+from servers import ceph_server, moto_server, s3, s3_server  # noqa: F401 - fixtures
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "src" / "lambda" / "etl"))

@@ -114,9 +114,7 @@ def produce(
     with _scratch(settings, directory) as spill:
         gather = Gather(spill, budget.held_bytes, budget.run_bytes)
         try:
-            for outcome in record_outcomes(
-                found.sources, settings, ledger, workers=budget.workers, progress=told, means=means
-            ):
+            for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=told, means=means):
                 _book(outcome, ledger, quarantine)
                 gather.add(outcome.kept)
                 if means.is_short():

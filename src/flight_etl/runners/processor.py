@@ -97,6 +97,7 @@ class Processor:
 
     @memory_bound_mb.setter
     def memory_bound_mb(self, bound_mb: float | None) -> None:
+        """Watch memory against this bound from now on, if it is to be watched at all."""
         self.memory.bound_mb = bound_mb if self.tuning.watch_memory else None
 
     # -- one request, one object -------------------------------------------------------------------------------------
