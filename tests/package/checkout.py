@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def copied_checkout(target: Path) -> Path:
     """Copy what building needs, without anything that was built."""
     target.mkdir(parents=True)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, target)
     shutil.copytree(ROOT / "src", target / "src", ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__", "*.egg-info"))
     return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -96,3 +97,15 @@ def test_an_installed_package_carries_the_front_door(tmp_path: Path) -> None:
     shipped = {path.name: path.read_bytes() for path in Path(told).iterdir() if path.is_file()}
     written = {path.name: path.read_bytes() for path in (ROOT / "src" / "lambda" / "etl").iterdir() if path.is_file()}
     assert shipped == written
+
+
+@pytest.mark.slow
+def test_a_source_distribution_holds_all_that_building_needs(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools")
+    checkout = copied_checkout(tmp_path / "checkout")
+    written = {path.relative_to(checkout).as_posix() for path in (checkout / "src").rglob("*") if path.is_file()}
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('..'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True)
+    with tarfile.open(tmp_path / done.stdout.splitlines()[-1]) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"setup.py", "pyproject.toml", "LICENSE", *written} - held == set()
