@@ -152,3 +152,15 @@ def test_a_blob_that_is_not_there(tmp_path: Path) -> None:
     blobs.delete("pending/x.json")
     with pytest.raises(NotFound, match=r"pending/x\.json"):
         blobs.get("pending/x.json")
+
+
+def test_a_letter_that_could_not_be_tried_ends_the_replay_and_stays_as_it_was(letters: BlobDeadLetters) -> None:
+    _filled(letters, 3)
+
+    def work(letter: DeadLetter) -> None:
+        if letter.id == "001":
+            raise TimeoutError
+
+    limits = ReplayLimits(is_untried=lambda error: isinstance(error, TimeoutError))
+    assert _replay(letters, work, limits) == Replay(reprocessed=1, left=True)
+    assert [(held.letter.id, held.letter.attempts) for held in letters.list()] == [("001", 1), ("002", 1)]

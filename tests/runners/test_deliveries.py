@@ -303,6 +303,33 @@ def test_an_object_that_takes_longer_than_there_is_time_is_given_up_in_time(
     assert plain.outputs() == ["k", "measured"]
 
 
+class _Shrinking(_Context):
+    """Time that is there when it is first asked for, less of it a little later, and then none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = 0
+
+    def get_remaining_time_in_millis(self) -> int:
+        self._asked += 1
+        return 900_000 if self._asked == 1 else 100_000 if self._asked <= 6 else 1_000
+
+
+def test_a_letter_whose_work_the_deadline_cuts_short_has_not_failed(
+    plain: Cloud, small: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.put("k", POISON)
+    with _settings(monkeypatch, CHUNK_SIZE="10") as processor:
+        processor.process_event(notification(plain, "k"), _Context())
+        plain.put("k", small(50))
+        cut = processor.process_event({"action": "process_dlq"}, _Shrinking())
+        assert (cut["status"], cut["records_failed"], cut["deadline_reached"]) == ("partial", 0, True)
+        assert [letter["attempts"] for letter in plain.letters()] == [1]
+        assert plain.outputs() == []
+        done = processor.process_event({"action": "process_dlq"}, _Context())
+        assert (done["status"], done["records_reprocessed"]) == ("completed", 1)
+
+
 def test_an_object_crowded_out_by_others_is_tried_again_with_the_whole_time(plain: Cloud, small: Callable[[int], bytes]) -> None:
     """A direct event is raised then: Lambda delivers it anew, what was done is passed over, and the rest comes first."""
     for key in ("measured", "a", "b", "c"):

@@ -22,7 +22,7 @@ class Replay:
     reprocessed: int = 0  # done now, and deleted
     failed: int = 0  # failed again, and kept
     parked: int = 0  # failed for the last time
-    left: bool = False  # the deadline came before the letters ended
+    left: bool = False  # the deadline came before the letters ended, or the store was down
     errors: tuple[str, ...] = ()
 
 
@@ -36,6 +36,7 @@ class ReplayLimits:
     reserve_s: float = 30.0  # s that must be left when a letter is begun
     dry_run: bool = False
     parked: bool = False  # try parked letters too
+    is_untried: Callable[[BaseException], bool] = lambda _: False  # whether an error says that the work was not really tried
 
     @property
     def is_late(self) -> bool:
@@ -65,6 +66,7 @@ def replay(
 ) -> Replay:
     """Do the work of letters again, each once at most, those that were tried least first where the queue can tell.
 
+    A letter whose work could not really be tried, for want of time, say, stays as it was, and so do all that follow.
     With `dry_run` nothing is done or moved: `reprocessed` then says how many letters would be tried.
     """
     if limits.dry_run:
@@ -83,7 +85,8 @@ def replay(
                 if limits.is_late:
                     return account.closed(left=True)
                 seen.add(held.letter.id)
-                _try(letters, held, work, limits, account, classify, now_ms)
+                if not _try(letters, held, work, limits, account, classify, now_ms):
+                    return account.closed(left=True)
     return account.closed(left=False)
 
 
@@ -95,10 +98,13 @@ def _try(
     account: _Account,
     classify: Callable[[BaseException], str],
     now_ms: Callable[[], int],
-) -> None:
+) -> bool:
+    """Do the work of one letter; False where it was not really tried."""
     try:
         work(held.letter)
     except Exception as error:  # noqa: BLE001 - whatever it is, the letter must be kept
+        if limits.is_untried(error):
+            return False
         again = held.letter.failed_again(error, classify(error), now_ms())
         park = held.parked or again.attempts >= limits.max_attempts
         letters.put_back(held, again, park=park)
@@ -109,3 +115,4 @@ def _try(
     else:
         letters.delete(held)
         account.reprocessed += 1
+    return True

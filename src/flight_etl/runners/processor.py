@@ -56,6 +56,11 @@ class Delivery:
     waits: int = 0  # for an open breaker
 
 
+def _is_untried(error: BaseException) -> bool:
+    """Whether an object had no chance: others had taken the time, or the breaker is open."""
+    return isinstance(error, CircuitOpen) or (isinstance(error, OutOfTimeError) and not error.had_all)
+
+
 class Processor:
     """Keeps what outlives an event: clients, breakers, statistics. One for each process; not for several threads at once."""
 
@@ -232,8 +237,7 @@ class Processor:
         """
         kind = self.classifier.classify_error(error)
         tries = message.attempts <= self.settings.service.max_retries
-        crowded_out = isinstance(error, OutOfTimeError) and not error.had_all
-        if crowded_out or isinstance(error, CircuitOpen) or (message.message_id is not None and kind in _GIVEN_BACK and tries):
+        if _is_untried(error) or (message.message_id is not None and kind in _GIVEN_BACK and tries):
             failures.append(error)
         else:
             self._bury(letter_for(ref, error, attempts=message.attempts), error, delivery, failures)
@@ -271,6 +275,7 @@ class Processor:
             reserve_s=deadline.reserve_s,
             dry_run=dry_run,
             parked=parked,
+            is_untried=_is_untried,
         )
 
         def classify(error: BaseException) -> str:
