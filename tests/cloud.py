@@ -1,4 +1,4 @@
-"""What tests of event-driven runners share: an emulator's buckets and queue, and events as AWS writes them."""
+"""What tests of event-driven runners share: buckets and a queue at a server, and events as AWS writes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ __all__ = ["Cloud", "cloud_at", "event_bridge", "notification", "s3_record", "sn
 
 @dataclass(frozen=True)
 class Cloud:
-    """Three buckets and a queue of their own at an emulator, and the ecosystem's client to look at them from outside."""
+    """Three buckets and a queue of their own at a server, and the ecosystem's client to look at them from outside.
+
+    Where the server has no queues, dead letters are in the error bucket.
+    """
 
     endpoint: str
     s3: Any
@@ -31,18 +34,19 @@ class Cloud:
     raw: str
     out: str
     err: str
-    queue: str
+    queue: str | None
+    credentials: dict[str, str]
 
     @property
     def environment(self) -> dict[str, str]:
         """What the function is configured with."""
         return {
-            **CREDENTIALS,
-            "AWS_DEFAULT_REGION": CREDENTIALS["AWS_REGION"],
+            **self.credentials,
+            "AWS_DEFAULT_REGION": self.credentials["AWS_REGION"],
             "AWS_ENDPOINT_URL": self.endpoint,
             "OUTPUT_BUCKET": self.out,
             "ERROR_BUCKET": self.err,
-            "DLQ_QUEUE_URL": self.queue,
+            "DLQ_QUEUE_URL": self.queue or "",
             "MAX_RETRIES": "1",
             "MAX_WORKERS": "1",
         }
@@ -67,7 +71,11 @@ class Cloud:
         return sorted(key.removeprefix(before).removesuffix(after) for key in keys)
 
     def letters(self) -> list[dict[str, Any]]:
-        """All dead letters in the queue, which keeps them."""
+        """All dead letters, which stay where they are."""
+        if self.queue is None:
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.err, Prefix="dead-letters/pending/")
+            keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+            return [json.loads(self.s3.get_object(Bucket=self.err, Key=key)["Body"].read()) for key in keys]
         found: dict[str, dict[str, Any]] = {}
         while True:
             answer = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=5)
@@ -81,19 +89,22 @@ class Cloud:
 
 
 @contextmanager
-def cloud_at(endpoint: str, *, versions: bool = False) -> Iterator[Cloud]:
-    """Make buckets (the first with versions, if asked for) and a queue at an emulator."""
-    more = {"endpoint_url": endpoint, "region_name": CREDENTIALS["AWS_REGION"]}
-    keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_REGION"}
+def cloud_at(
+    endpoint: str, *, versions: bool = False, queues: bool = True, credentials: dict[str, str] | None = None
+) -> Iterator[Cloud]:
+    """Make buckets (the first with versions, if asked for) and, if the server has them, a queue."""
+    credentials = credentials or CREDENTIALS
+    more = {"endpoint_url": endpoint, "region_name": credentials["AWS_REGION"]}
+    keys = {name.lower(): value for name, value in credentials.items() if name != "AWS_REGION"}
     s3, sqs = boto3.client("s3", **more, **keys), boto3.client("sqs", **more, **keys)
     raw, out, err = (f"{name}-{uuid.uuid4().hex[:12]}" for name in ("raw", "out", "err"))
     for name in (raw, out, err):
         s3.create_bucket(Bucket=name)
     if versions:
         s3.put_bucket_versioning(Bucket=raw, VersioningConfiguration={"Status": "Enabled"})
-    queue = sqs.create_queue(QueueName=f"dlq-{uuid.uuid4().hex[:12]}")["QueueUrl"]
+    queue = sqs.create_queue(QueueName=f"dlq-{uuid.uuid4().hex[:12]}")["QueueUrl"] if queues else None
     try:
-        yield Cloud(endpoint, s3, sqs, raw, out, err, queue)
+        yield Cloud(endpoint, s3, sqs, raw, out, err, queue, credentials)
     finally:
         s3.close()
         sqs.close()

@@ -49,7 +49,12 @@ class Server:
     kind: str
     faults: FaultProxy
     client: Any
-    environment: dict[str, str]  # by which users name a server and who they are
+    credentials: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """By which users name a server and who they are."""
+        return {**self.credentials, "AWS_ENDPOINT_URL": self.faults.url}
 
 
 @dataclass
@@ -115,16 +120,16 @@ def _serve(kind: str) -> Iterator[Server]:
     import boto3
 
     secrets = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": SECRET} if kind == "ceph" else {}
-    environment = CREDENTIALS | secrets
+    credentials = CREDENTIALS | secrets
     with ceph() if kind == "ceph" else moto() as url, fault_proxy(url) as proxy:
         client = boto3.client(
             "s3",
             endpoint_url=url,
-            region_name=environment["AWS_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=credentials["AWS_REGION"],
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
         )
-        yield Server(kind, proxy, client, {**environment, "AWS_ENDPOINT_URL": proxy.url})
+        yield Server(kind, proxy, client, credentials)
         client.close()
 
 
