@@ -71,7 +71,7 @@ class Fault:
     seconds: float = 0.0
 
 
-_BY_CHANCE: Final = re.compile(r"(?<=test-)[0-9a-f]{32}|uploadId=[^&]*")  # names that differ from run to run
+_BY_CHANCE: Final = re.compile(r"\b[0-9a-f]{12,}\b|uploadId=[^&]*")  # names that differ from run to run
 
 slow_down: Final = Fault("status", 503, "SlowDown")
 too_many: Final = Fault("status", 429, "TooManyRequests")
@@ -120,6 +120,7 @@ class FaultProxy:
     target: str
     rule: Callable[[Request], Fault | None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
+    connections: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
@@ -133,6 +134,11 @@ class FaultProxy:
             self.requests.append(request)
         return request, self.rule(request)
 
+    def connected(self) -> None:
+        """Book a connection."""
+        with self._lock:
+            self.connections += 1
+
     def calls(self) -> dict[str, int]:
         """Requests so far, by S3 operation."""
         return dict(Counter(request.operation for request in self.requests))
@@ -141,6 +147,7 @@ class FaultProxy:
         """Count anew, and fail no more."""
         with self._lock:
             self.requests.clear()
+            self.connections = 0
             self._seen.clear()
             self.rule = lambda _: None
 
@@ -178,6 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
     faults: FaultProxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.faults.connected()
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
     from flight_etl.store.objects import Bucket, Call
 
-__all__ = ["CREDENTIALS", "S3", "SERVERS", "Server", "ceph_server", "fresh_bucket", "moto", "moto_server", "s3", "s3_server"]
+__all__ = [
+    "CREDENTIALS",
+    "S3",
+    "SERVERS",
+    "Server",
+    "ceph_server",
+    "fresh_bucket",
+    "moto",
+    "moto_server",
+    "s3",
+    "s3_server",
+    "serve",
+]
 
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
 
@@ -115,7 +127,7 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def _serve(kind: str) -> Iterator[Server]:
+def serve(kind: str) -> Iterator[Server]:
     """Run a server of S3, "moto" or "ceph"."""
     import boto3
 
@@ -135,7 +147,7 @@ def _serve(kind: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[Server]:
-    with _serve("moto") as server:
+    with serve("moto") as server:
         yield server
 
 
@@ -144,7 +156,7 @@ def ceph_server() -> Iterator[Server]:
     if missing():
         give_up = pytest.fail if os.environ.get("CEPH") == "required" else pytest.skip
         give_up(f"Ceph is not installed ({', '.join(missing())} not found); make test-ceph installs it")
-    with _serve("ceph") as server:
+    with serve("ceph") as server:
         yield server
 
 

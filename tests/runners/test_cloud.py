@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 
 import flight_etl
 from cloud import Cloud, cloud_at, notification, s3_record, sqs_event
@@ -171,6 +173,45 @@ def test_two_events_twenty_times_at_once_and_out_of_order_leave_the_newest_whole
     assert deliver(events[0]) in {Status.UNCHANGED, Status.SUPERSEDED}
     assert cloud.output("k") == wanted["newer"]
     assert cloud.letters() == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_compression_is_told_by_content_and_not_by_what_the_object_says_of_itself(
+    cloud: Cloud, recording: Callable[..., bytes], encoding: str
+) -> None:
+    packed, plain = recording(1), gzip.decompress(recording(1))
+    for key, data in (("packed.json", packed), ("plain.json.gz", plain), ("zstd.json", zstandard.compress(plain))):
+        cloud.s3.put_object(Bucket=cloud.raw, Key=key, Body=data, ContentEncoding=encoding)
+    delivery = _processor().processor.deliver(notification(cloud, "packed.json", "plain.json.gz", "zstd.json"))
+    assert [result.status for result in delivery.results] == [Status.WRITTEN] * 3
+    assert cloud.output("packed.json") == cloud.output("plain.json.gz") == cloud.output("zstd.json")
+
+
+def test_empty_objects_and_markers_of_folders_are_done_without_an_output(cloud: Cloud) -> None:
+    for key in ("empty.json", "folder/", "states.json"):
+        cloud.put(key, b'{"time": 1700000000, "states": null}' if key == "states.json" else b"")
+    delivery = _processor().processor.deliver(notification(cloud, "empty.json", "folder/", "states.json", "never.json"))
+    assert [result.status for result in delivery.results] == [Status.EMPTY, Status.EMPTY, Status.GONE]
+    assert len(delivery.ignored) == 1
+    assert (delivery.dead, delivery.undone, cloud.outputs(), cloud.letters()) == ([], [], [], [])
+
+
+def test_key_and_bytes_of_an_output_depend_on_input_and_settings_of_the_content_alone(
+    cloud: Cloud, recording: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.put("k", recording(1))
+    found = set()
+    for environment in (
+        {},
+        {"MAX_WORKERS": "3", "CHUNK_SIZE": "7", "ENABLE_CACHING": "false", "MAX_RETRIES": "5", "ENVIRONMENT": "x"},
+    ):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        _processor().processor.deliver(notification(cloud, "k"))
+        assert cloud.outputs() == ["k"]
+        found.add(cloud.output("k"))
+        cloud.s3.delete_object(Bucket=cloud.out, Key=f"processed/{cloud.raw}/k.parquet")
+    assert len(found) == 1
 
 
 def test_a_prefix_of_a_bucket_is_the_input_and_another_the_output_of_the_command(

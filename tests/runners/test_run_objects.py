@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
 
-from faults import Fault, denied, latency, slow_down
+from faults import Fault, denied, latency, reset, slow_down
 
 if TYPE_CHECKING:
     import subprocess
@@ -119,3 +121,55 @@ def test_a_run_that_is_interrupted_while_it_publishes_leaves_nothing(
     assert process.returncode == 130, err.decode()
     assert [key for key in s3.objects() if key.startswith("out/")] == []
     assert s3.uploads() == []
+
+
+def _stuck(s3: S3, number: int, reached: threading.Event) -> Callable[[Request], Fault | None]:
+    """Rule by which the change of that number (from 1) neither reaches the server nor is answered."""
+
+    def rule(request: Request) -> Fault | None:
+        if request.method in {"GET", "HEAD"}:
+            return None
+        if sum(one.method not in {"GET", "HEAD"} for one in s3.faults.requests) == number:
+            reached.set()
+            time.sleep(0.5)
+            return reset(0)
+        return None
+
+    return rule
+
+
+@pytest.mark.kill
+def test_a_killed_run_never_shows_a_report_beside_half_a_set_and_the_next_one_puts_it_right(
+    etl: Command, s3: S3, generated: Callable[..., Path], start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    recordings = [generated(3_000, seed=seed, interval_s=20) for seed in (1, 2)]
+    arguments = ("--partition-by", "date", "--overwrite")
+
+    def shown() -> dict[str, bytes]:
+        return {key: data for key, data in s3.objects().items() if key.startswith("out/") and key.endswith(".parquet")}
+
+    whole = []
+    for recording in recordings:
+        assert etl("run", recording, "-o", f"{s3.url}/out", *arguments).code == 0
+        whole.append(shown())
+    chance, interrupted = random.Random(4), 0
+    for moment in range(12):
+        reached = threading.Event()
+        s3.faults.forget()
+        s3.faults.rule = _stuck(s3, moment // 2, reached)
+        process = start("run", recordings[moment % 2], "-o", f"{s3.url}/out", *arguments)
+        if moment >= 2:
+            assert reached.wait(60)
+        else:
+            time.sleep(chance.uniform(0.2, 1.0))
+        process.kill()
+        process.communicate()
+        s3.faults.forget()
+        if "out/_report.json" in s3.objects():
+            assert shown() in whole
+        else:
+            interrupted += 1
+    assert interrupted
+    assert etl("run", recordings[0], "-o", f"{s3.url}/out", *arguments).code == 0
+    assert shown() == whole[0]
+    assert not any("journal" in key for key in s3.objects())
