@@ -69,6 +69,7 @@ class Fault:
     code: str = ""
     after_bytes: int = 0
     seconds: float = 0.0
+    retry_after_s: int | None = None
 
 
 _BY_CHANCE: Final = re.compile(r"\b[0-9a-f]{12,}\b|uploadId=[^&]*")  # names that differ from run to run
@@ -208,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, fault: Fault) -> None:
         body = b"" if self.command == "HEAD" else f"<Error><Code>{fault.code}</Code><Message>made up</Message></Error>".encode()
         self.send_response_only(fault.status)
+        if fault.retry_after_s is not None:
+            self.send_header("Retry-After", str(fault.retry_after_s))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

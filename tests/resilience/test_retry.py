@@ -10,7 +10,7 @@ import stamina
 
 from flight_etl.errors import ErrorType, InputError, SettingsError, Throttled, Unavailable
 from flight_etl.resilience.breaker import CircuitBreaker, CircuitBreakerConfig, CircuitOpen
-from flight_etl.resilience.retry import RetryConfig, resilient, wait_s
+from flight_etl.resilience.retry import RetryConfig, resilient, retry_after_s, wait_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,3 +130,23 @@ def test_the_decorated_function_keeps_its_name_and_shows_its_breaker() -> None:
 def test_senseless_settings_are_refused() -> None:
     with pytest.raises(SettingsError):
         RetryConfig(max_attempts=0)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(None, 0.0), (3.0, 3.0), (500.0, 20.0)])
+def test_a_service_that_asks_for_a_while_is_given_it_up_to_the_longest_wait(asked: float | None, waited: float) -> None:
+    config = RetryConfig(max_attempts=3, random=lambda: 0.0, max_delay=20.0)
+    assert wait_s(ErrorType.THROTTLING, 1, config, asked_s=asked) == waited
+
+
+def test_what_a_service_asks_for_beyond_the_deadline_ends_the_attempts() -> None:
+    config = RetryConfig(max_attempts=3, random=lambda: 0.0, remaining_s=lambda: 3.5, reserve_s=1.0)
+    assert wait_s(ErrorType.THROTTLING, 1, config, asked_s=2.0) == 2.0
+    assert wait_s(ErrorType.THROTTLING, 1, config, asked_s=3.0) is None
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None), ("-1", None)])
+def test_retry_after_is_read_from_an_answer(header: str, seconds: float | None) -> None:
+    error = Unavailable("x")
+    assert retry_after_s(error) is None
+    error.response = {"ResponseMetadata": {"HTTPHeaders": {"retry-after": header}}}  # type: ignore[attr-defined]
+    assert retry_after_s(error) == seconds

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from cloud import Cloud, cloud_at, notification
-from faults import fault_proxy, latency, reset, slow_down
+from faults import Fault, fault_proxy, latency, reset, slow_down
 from flight_etl.bench.generate import write
 from flight_etl.errors import StoreError
 from flight_etl.resilience import sqs as queues
@@ -90,6 +91,11 @@ def _waiting(cloud: Cloud, queue: str) -> int:
     return sum(map(int, cloud.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"].values()))
 
 
+def _client(proxy: FaultProxy) -> Any:
+    """Give a client that tries nothing twice by itself, as ours does not."""
+    return boto3.client("sqs", endpoint_url=proxy.url, config=Config(retries={"total_max_attempts": 1}))
+
+
 def _comes(condition: Callable[[], object], within_s: float = 180.0) -> bool:
     """Wait until something is the case."""
     until = time.monotonic() + within_s
@@ -125,10 +131,23 @@ def test_a_queue_that_does_not_answer_is_asked_again(
     with fault_proxy(endpoint) as before_queue:
         faults = [reset(0), reset(0), slow_down, reset(0)]
         before_queue.rule = lambda request: faults[request.number - 1] if request.number <= len(faults) else None
-        _work(events, 1, sqs=boto3.client("sqs", endpoint_url=before_queue.url))
+        _work(events, 1, sqs=_client(before_queue))
     assert cloud.outputs() == ["k.json"]
     assert _waiting(cloud, events) == 0
-    assert sum("The queue gives no answer" in line for line in caplog.messages) >= 1
+    assert sum("The queue gives no answer" in line for line in caplog.messages) == len(faults)
+
+
+def test_a_queue_that_asks_for_a_while_is_not_asked_before_it_is_over(
+    endpoint: str, cloud: Cloud, events: str, recording: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.put("k.json", recording(1))
+    _send(cloud, events, "k.json")
+    busy = Fault("status", 503, "RequestThrottled", retry_after_s=3)  # beyond the second of a first wait without it
+    with fault_proxy(endpoint) as before_queue:
+        before_queue.rule = lambda request: busy if request.number == 1 else None
+        _work(events, 1, sqs=_client(before_queue))
+    assert any("it is asked again in 3.0 s" in line for line in caplog.messages)
+    assert cloud.outputs() == ["k.json"]
 
 
 def test_a_queue_that_is_not_there_ends_the_worker_and_is_named(cloud: Cloud) -> None:

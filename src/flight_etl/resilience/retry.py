@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["RetryConfig", "resilient", "wait_s"]
+__all__ = ["RetryConfig", "resilient", "retry_after_s", "wait_s"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -49,8 +49,22 @@ class RetryConfig:
             raise SettingsError(f"max_attempts={self.max_attempts} must be at least 1, and no delay may be negative")
 
 
-def wait_s(kind: ErrorType, attempt: int, config: RetryConfig) -> float | None:
-    """Seconds to wait after failed attempt number `attempt` (from 1), or None when it must not be tried again."""
+def retry_after_s(error: BaseException) -> float | None:
+    """Seconds that a service asked us to wait, from the Retry-After of an answer in the form of botocore's ClientError.
+
+    A date there is not read. Errors of object stores never carry it: their client keeps status and body of an answer only.
+    """
+    response = getattr(error, "response", None)
+    metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+    asked = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
+    return float(asked) if asked.isdecimal() else None
+
+
+def wait_s(kind: ErrorType, attempt: int, config: RetryConfig, *, asked_s: float | None = None) -> float | None:
+    """Seconds to wait after failed attempt number `attempt` (from 1), or None when it must not be tried again.
+
+    At least the `asked_s` for which the service asked, up to `max_delay`.
+    """
     if kind in _NEVER or attempt >= config.max_attempts or (kind is ErrorType.UNKNOWN and attempt > 1):
         return None
     if kind is ErrorType.RESOURCE:
@@ -58,6 +72,7 @@ def wait_s(kind: ErrorType, attempt: int, config: RetryConfig) -> float | None:
     else:
         base = config.throttle_delay if kind is ErrorType.THROTTLING else config.base_delay
         wait = config.random() * min(base * 2.0 ** (attempt - 1), config.max_delay)
+    wait = max(wait, min(asked_s or 0.0, config.max_delay))
     if config.remaining_s is not None and wait + config.reserve_s > config.remaining_s():
         return None
     return wait
@@ -77,7 +92,7 @@ class _Decision:
         if isinstance(error, CircuitOpen) or not isinstance(error, Exception):  # stamina asks about interruptions too
             return False
         kind = self._classifier.classify_error(error)
-        wait = wait_s(kind, self._attempt, self._config)
+        wait = wait_s(kind, self._attempt, self._config, asked_s=retry_after_s(error))
         if wait is None:
             return False
         if kind is ErrorType.RESOURCE and self._on_resource is not None:

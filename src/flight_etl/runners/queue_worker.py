@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flight_etl.errors import Place, StoreError
 from flight_etl.resilience.classify import classify_error
-from flight_etl.resilience.retry import RetryConfig, resilient, wait_s
+from flight_etl.resilience.retry import RetryConfig, resilient, retry_after_s, wait_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def work_queue(processor: Processor, queue_url: str, sqs: Any, stop: Stop, *, ti
             taken = queue.receive()
         except Exception as error:
             failures += 1
-            pause_s = wait_s(classify_error(error), min(failures, _MOST_DOUBLED), _PATIENCE)
+            pause_s = wait_s(classify_error(error), min(failures, _MOST_DOUBLED), _PATIENCE, asked_s=retry_after_s(error))
             if pause_s is None:
                 raise StoreError(
                     f"cannot receive messages: {error}; check the URL and the rights", place=Place(queue_url)
