@@ -207,7 +207,7 @@ class ServiceSettings:
     error_bucket: str | None = None  # where quarantined records go; None: beside the output
     dlq_queue_url: str | None = None
     max_retries: int = 3  # attempts after the first
-    caching: bool = True  # keep connections to buckets from one object to the next
+    caching: bool = True  # keep connections, layouts, airfields and bytes of inputs from one object to the next
     circuit_breaker: bool = True
 
 

@@ -21,6 +21,7 @@ from flight_etl.runners.aws_lambda import ETLConfig, OptimizedETLProcessor
 from flight_etl.runners.letters import about, objects_of
 from flight_etl.runners.worker import FolderWorker, Stop
 from flight_etl.settings import Settings
+from servers import fresh_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from faults import Request
     from flight_etl.resilience.deadletter import Blobs
     from flight_etl.resilience.replay import Replay
-    from servers import S3
+    from servers import S3, Server
 
 POISON = b'{"time": 1, "states": [["40621d", "X", "UK", 1, 1, 0'
 QUEUE_DOWN = Fault("status", 503, "ServiceUnavailable")
@@ -55,6 +56,12 @@ class Queue:
 
     def letters(self, **options: Any) -> SqsDeadLetters:
         return SqsDeadLetters(self.url, sqs=client("us-east-1"), **options)
+
+
+@pytest.fixture
+def s3(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A fresh bucket of a server that has queues too."""
+    return fresh_bucket(moto_server, monkeypatch)
 
 
 @pytest.fixture
@@ -133,6 +140,18 @@ def test_letters_that_fail_hold_up_none_behind_them(queue: Queue) -> None:
     done = again(letters, work, max_records=100)
     assert (done.reprocessed, done.failed, sorted(tried)) == (13, 12, [f"{n:02d}" for n in range(25)])
     assert queue.counts() == (12, 0)
+
+
+def test_parked_letters_in_a_queue_hold_up_none_behind_them(queue: Queue) -> None:
+    letters = queue.letters()
+    for number in range(15):
+        letters.send(DeadLetter(id=f"old{number}", bucket="b", key="k"))
+    assert again(letters, never, max_records=20, max_attempts=1).parked == 15
+    letters.send(DeadLetter(id="new", bucket="b", key="k"))
+    tried: list[str] = []
+    assert again(letters, lambda letter: tried.append(letter.id), max_records=20).reprocessed == 1
+    assert tried == ["new"]
+    assert queue.counts() == (15, 0)
 
 
 def test_what_a_deadline_leaves_undone_is_visible_at_once(queue: Queue) -> None:

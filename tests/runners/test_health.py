@@ -21,15 +21,22 @@ from flight_etl.runners.aws_lambda import ETLConfig, OptimizedETLProcessor
 from flight_etl.runners.health import health
 from flight_etl.runners.processor import Processor
 from flight_etl.settings import ResourceSettings, Settings
+from servers import fresh_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Command
-    from servers import S3
+    from servers import S3, Server
 
 OK = {"input": "ok", "output": "ok", "errors": "ok", "dead_letter_queue": "ok"}
+
+
+@pytest.fixture
+def s3(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A fresh bucket of a server that has queues too."""
+    return fresh_bucket(moto_server, monkeypatch)
 
 
 @pytest.fixture
