@@ -5,9 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from flight_etl.runners.processor import Processor
+from flight_etl.runners.queue_worker import work_queue
 from flight_etl.runners.scratch import scratch_folder, sweep
+from flight_etl.runners.worker import Stop
+from flight_etl.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +34,16 @@ def test_a_folder_is_gone_with_its_block_and_stays_while_it_is_in_use(tmp_path: 
         assert (one / "file").exists()
         assert other.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_sweeps_before_it_takes_its_first_message(tmp_path: Path) -> None:
+    (tmp_path / "flight-etl-left").mkdir()
+    (tmp_path / "flight-etl-left.lock").touch()
+    settings = replace(Settings(), resources=replace(Settings().resources, spill_dir=str(tmp_path)))
+    stop = Stop()
+    stop.set()
+    work_queue(Processor(settings), "https://queue", None, stop)
+    assert not (tmp_path / "flight-etl-left").exists()
 
 
 def test_the_folder_of_a_killed_process_is_swept_and_nothing_else(tmp_path: Path) -> None:

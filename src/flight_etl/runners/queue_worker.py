@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flight_etl.errors import Place, StoreError
 from flight_etl.resilience.classify import classify_error
 from flight_etl.resilience.retry import RetryConfig, resilient, retry_after_s, wait_s
+from flight_etl.runners.scratch import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ def work_queue(processor: Processor, queue_url: str, sqs: Any, stop: Stop, *, ti
     A queue that does not answer is asked again, ever more slowly. While the breaker is open no message is taken, since it could
     only be given back. Raises StoreError when the queue refuses us or does not exist.
     """
+    sweep(processor.settings.resources.spill_dir)  # what a worker that was killed left there
     queue = _Queue(queue_url, sqs, times or QueueTimes())
     failures = 0
     while not stop:
