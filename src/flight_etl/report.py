@@ -21,6 +21,8 @@ __all__ = ["InputReport", "Report"]
 class InputReport:
     """The account of one input. `error` is why it failed, wholly or after `read` records; None when it did not.
 
+    `skipped`: an earlier run into the same output has done it, and nothing was read this time.
+
     `failure` is the same as it was raised, for callers that do different things with different failures.
     """
 
@@ -30,6 +32,7 @@ class InputReport:
     written: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
+    skipped: bool = False
     failure: FlightEtlError | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -41,6 +44,7 @@ class InputReport:
             "written": self.written,
             "dropped": dict(self.dropped),
             "error": self.error,
+            "skipped": self.skipped,
         }
 
 
@@ -88,7 +92,8 @@ class Report:
     @property
     def all_failed(self) -> bool:
         """Whether every input failed and not one row came of them: then nothing is published."""
-        return bool(self.inputs) and len(self.failed) == len(self.inputs) and not self.written
+        tried = [one for one in self.inputs if not one.skipped]
+        return bool(tried) and all(one.error is not None for one in tried) and not self.written
 
     @property
     def exit_code(self) -> int:

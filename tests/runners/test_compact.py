@@ -276,4 +276,4 @@ def test_the_output_of_a_run_stays_one_that_a_run_replaces(etl: Command, tmp_pat
     assert (done.code, done.json["written"]) == (0, 15)
     assert (tmp_path / "set/_report.json").read_bytes() == report
     assert etl("run", "a.ndjson", "-o", "set", "--overwrite").code == 0
-    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["_report.json", "part-00000.parquet"]
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["_manifest.json", "_report.json", "part-00000.parquet"]

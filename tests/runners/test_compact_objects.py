@@ -69,7 +69,8 @@ def test_the_output_of_a_run_is_compacted_and_keeps_its_report(etl: Command, s3:
     assert etl("compact", f"{s3.url}/lake").code == 0
     assert s3.objects()["lake/_report.json"] == report
     assert etl("run", tmp_path / "0.ndjson", "-o", f"{s3.url}/lake", "--overwrite").code == 0
-    assert sorted(key for key in s3.objects()) == ["lake/_quarantine.ndjson", "lake/_report.json", "lake/part-00000.parquet"]
+    names = ("_manifest.json", "_quarantine.ndjson", "_report.json", "part-00000.parquet")
+    assert sorted(s3.objects()) == [f"lake/{name}" for name in names]
 
 
 @pytest.fixture

@@ -114,7 +114,10 @@ def test_each_input_has_an_account_of_its_own(etl: Command, generated: Callable[
         assert sum(line["file"] == account["path"] for line in lines) == sum(account["dropped"].values())
 
 
-def test_a_run_again_refuses_and_with_overwrite_replaces_what_is_ours_only(
+OWN = {"_report.json", "_manifest.json", "_quarantine.ndjson"}
+
+
+def test_a_run_with_other_settings_refuses_and_with_overwrite_replaces_what_is_ours_only(
     etl: Command, generated: Callable[..., Path], listing: Callable[[Path], dict[str, bytes]]
 ) -> None:
     first, second = generated(2_000, interval_s=20), generated(1_000, seed=9)
@@ -131,7 +134,7 @@ def test_a_run_again_refuses_and_with_overwrite_replaces_what_is_ours_only(
     done = etl("run", second, "-o", "out", "--overwrite", "--json")
     assert done.code == 0
     after = listing(Path("out"))
-    assert after.keys() == {"notes.txt", "mine/deep.csv", "part-00000.parquet", "_report.json", "_quarantine.ndjson"}
+    assert after.keys() == {"notes.txt", "mine/deep.csv", "part-00000.parquet", *OWN}
     assert after["notes.txt"] == b"mine"
     assert [path.name for path in Path().iterdir()] == ["out"]
 

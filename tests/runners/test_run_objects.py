@@ -55,11 +55,13 @@ def test_mixed_places_are_one_data_set(etl: Command, s3: S3, recordings: list[Pa
 
 def test_an_output_in_a_bucket_is_replaced_only_when_asked(etl: Command, s3: S3, recordings: list[Path]) -> None:
     arguments = ("run", recordings[1], "-o", f"{s3.url}/out")
-    assert etl(*arguments).code == 0
+    s3.put(**{"out/mine.txt": b"mine"})
     refused = etl(*arguments)
     assert refused.code == 2
     assert "--overwrite" in refused.err
     assert etl(*arguments, "--overwrite").code == 0
+    assert s3.objects()["out/mine.txt"] == b"mine"
+    assert etl(*arguments, "--overwrite", "--json").json["read"] == 2000
 
 
 def test_convert_from_bucket_to_bucket(etl: Command, s3: S3, recordings: list[Path], tmp_path: Path) -> None:

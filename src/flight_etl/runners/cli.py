@@ -90,7 +90,7 @@ _OPTIONS: Final[dict[str, Callable[[Command], Command]]] = {
     "partition-by": click.option(
         "--partition-by", type=click.Choice(("date",)), help="Write folders date=YYYY-MM-DD by UTC day."
     ),
-    "overwrite": click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there already."),
+    "overwrite": click.option("--overwrite", is_flag=True, default=None, help="Write an output anew that is there already."),
     "dedupe": click.option(
         "--dedupe",
         type=click.Choice(("first", "last", "best_quality", "none")),
@@ -154,7 +154,8 @@ cli.add_command(compact)
 def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
     """Go the whole way: decode, clean, cut into flights, enrich, and write one data set.
 
-    All INPUTS are one data set: tracks cross files.
+    All INPUTS are one data set: tracks cross files. Into the output of an earlier run only inputs are taken that are new or
+    have changed; its tracks and those of this run meet in `compact`.
 
     \b
     Examples:

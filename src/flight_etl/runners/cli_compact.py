@@ -27,7 +27,7 @@ def _day(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tupl
 @click.argument("dataset")
 @click.option("--partition", "partitions", multiple=True, metavar="DATE", callback=_day, help="Only this day; may be repeated.")
 @click.option("--target-size", "target_mb", type=click.IntRange(1, 100_000), metavar="MB", help="Size of files.  [default: 256]")
-@click.option("--all", "everything", is_flag=True, help="Also what is compact already, as after --set.")
+@click.option("--all", "everything", is_flag=True, help="Also what is compact already; --set implies it.")
 @click.option("--compression", type=click.Choice(("snappy", "zstd", "lz4", "gzip", "none")), help="[default: as it is]")
 @click.option("--partition-by", type=click.Choice(("date",)), help="Write folders date=YYYY-MM-DD.  [default: as it is]")
 @click.option("--workers", metavar="N", help="Threads.  [default: one per core]")

@@ -28,7 +28,7 @@ from flight_etl import resources
 from flight_etl.core.decode import decoder_name
 from flight_etl.core.order import address_codes, timestamps_ms
 from flight_etl.core.restore import needed_columns, restore
-from flight_etl.errors import InputError, Place, SettingsError
+from flight_etl.errors import InputError, NotFound, Place, SettingsError
 from flight_etl.pipeline import Context
 from flight_etl.report import Report
 from flight_etl.runners import places, stored
@@ -43,6 +43,7 @@ from flight_etl.settings import Settings
 from flight_etl.store.airports import load_airports
 from flight_etl.store.dataset import COMPACTION, by_content, is_compact, parquet_errors
 from flight_etl.store.failures import store_errors
+from flight_etl.store.manifest import MANIFEST, Manifest
 from flight_etl.store.parquet import DatasetWriter
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class CompactRequest:
 
     dataset: str
     partitions: tuple[str, ...] = ()  # as YYYY-MM-DD; none: all
-    everything: bool = False  # also what is compact already
+    everything: bool = False  # also what is compact already; so it is where settings are `chosen`
     target_mb: int = TARGET_MB
     chosen: frozenset[str] = frozenset()
 
@@ -122,7 +123,7 @@ def compact(
         units = _dirty(update.files, request)
         if not units:
             note = "nothing to do: all of it is compact already"
-            return Report(inputs=(), notes=(note,), seconds=time.monotonic() - started, peak_rss_mb=resources.peak_rss_mb())
+            return Report(inputs=(), notes=(note,), seconds=time.monotonic() - started, decoder=decoder_name())
         told = {stored.of_footer(update.footer(file), name=update.place(file.name)) for unit in units.values() for file in unit}
         own = stored.agreed(told, settings, request.chosen)
         if own.output.partition_by is None and None not in days:
@@ -134,8 +135,23 @@ def compact(
         report.check_balance()
         with store_errors(update.directory, "write the report"):
             (update.directory / COMPACTION).write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        _tell_manifest(work)
         update.publish(work.gone)
     return report
+
+
+def _tell_manifest(work: _Work) -> None:
+    """Let the next run into this output know in which files the rows of its inputs are now."""
+    update = work.update
+    try:
+        manifest = Manifest.of(update.read(MANIFEST), name=update.place(MANIFEST))
+    except NotFound:  # not the output of a run
+        return
+    manifest = manifest.compacted([file.name for file in work.gone], work.new)
+    if work.request.chosen and not work.request.partitions:
+        manifest = replace(manifest, settings=footer(work.settings)[stored.FOOTER.decode()])
+    with store_errors(update.directory, "write the manifest"):
+        (update.directory / MANIFEST).write_bytes(manifest.to_bytes())
 
 
 def _units(files: Sequence[DataFile]) -> dict[str | None, list[DataFile]]:
@@ -155,7 +171,8 @@ def _dirty(files: Sequence[DataFile], request: CompactRequest) -> dict[str | Non
     return {
         day: inside
         for day, inside in units.items()
-        if (not request.partitions or day in request.partitions) and (request.everything or not is_compact(inside))
+        if (not request.partitions or day in request.partitions)
+        and (request.everything or request.chosen or not is_compact(inside))
     }
 
 

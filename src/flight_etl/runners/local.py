@@ -20,7 +20,7 @@ from flight_etl.core.decode import decoder_name
 from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
-from flight_etl.runners import places
+from flight_etl.runners import incremental, places
 from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
@@ -32,6 +32,7 @@ from flight_etl.schema import ENRICHED, NORMAL, arrow_schema
 from flight_etl.settings import Settings
 from flight_etl.store.failures import store_errors
 from flight_etl.store.inputs import expand
+from flight_etl.store.manifest import MANIFEST
 from flight_etl.store.parquet import DatasetWriter
 from flight_etl.store.places import join, sibling
 from flight_etl.store.quarantine import QuarantineWriter
@@ -62,6 +63,8 @@ def run(
 ) -> Report:
     """Turn all `inputs` into one enriched data set in the folder or below the prefix `output`.
 
+    Where `output` is the work of an earlier run, and is not to be overwritten, only inputs that are new or have changed are
+    taken (runners/incremental.py).
     Inputs that fail are told in the report; when all fail without a row, `output` stays as it was. Nothing is visible in
     `output` before all of it is. `budget` replaces the sizes that `settings.resources` asks for. Raises SettingsError or
     StoreError when nothing can be done at all, BalanceError when records are unaccounted for.
@@ -69,14 +72,26 @@ def run(
     settings = settings or Settings()
     pool = places.pool_for(settings, *inputs, output)
     found = expand(inputs, output=output, pool=pool)
+
+    def work(found: Expansion, directory: Path, place: Callable[[str], str]) -> Report:
+        return produce(found, directory, settings, place=place, progress=progress, budget=budget)
+
+    if not settings.output.overwrite and incremental.has_manifest(output, pool):
+        return incremental.add(found, output, settings, pool, work, lambda report, folder: _save(report, folder / REPORT))
     with places.staging(output, settings, pool) as staging:
+        before = incremental.states(found)
+        names: dict[str, str] = {}
 
         def place(name: str) -> str:
+            names[join(output, name)] = name
             return join(output, name)
 
-        report = produce(found, staging.directory, settings, place=place, progress=progress, budget=budget)
+        report = work(found, staging.directory, place)
         if report.all_failed:
             return _unpublished(report)
+        manifest = incremental.first_manifest(report, before, names, settings)
+        with store_errors(staging.directory, "write the manifest"):
+            (staging.directory / MANIFEST).write_bytes(manifest)
         _save(report, staging.directory / REPORT)
         staging.publish()
     return report

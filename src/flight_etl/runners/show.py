@@ -63,7 +63,10 @@ def report(done: Report) -> None:
     console = _console()
     grid = _grid()
     dropped = done.dropped
-    grid.add_row("read", f"{done.read:,} records of {_plural(len(done.inputs), 'input')} ({_size(done.bytes_in)})")
+    taken = [one for one in done.inputs if not one.skipped]
+    grid.add_row("read", f"{done.read:,} records of {_plural(len(taken), 'input')} ({_size(done.bytes_in)})")
+    if len(taken) < len(done.inputs):
+        grid.add_row("skipped", f"{_plural(len(done.inputs) - len(taken), 'input')} that an earlier run has done")
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items()) or "none"
     grid.add_row("dropped", reasons)
     grid.add_row("written", f"{done.written:,} rows, {_plural(len(done.outputs), 'file')} ({_size(done.bytes_out)})")
@@ -83,7 +86,7 @@ def report(done: Report) -> None:
     if done.decoder == "reference":
         grid.add_row("decoder", "reference, the slow one: there was no C compiler when flight-etl was installed")
     console.print(grid)
-    if len(done.inputs) > 1 or done.failed:
+    if sum(not one.skipped for one in done.inputs) > 1 or done.failed:
         console.print(_inputs(done))
     for path in done.outputs[:3]:
         console.print(f"-> {path}", soft_wrap=True)
@@ -109,12 +112,13 @@ def _inputs(done: Report) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("read", "dropped", "written"):
         table.add_column(name, justify="right")
-    shown = done.inputs[:_MOST_INPUTS] + tuple(one for one in done.inputs[_MOST_INPUTS:] if one.error)
+    taken = tuple(one for one in done.inputs if one.error or not one.skipped)
+    shown = taken[:_MOST_INPUTS] + tuple(one for one in taken[_MOST_INPUTS:] if one.error)
     for one in shown:
         name = f"{one.path} (failed)" if one.error else one.path
         table.add_row(name, one.layout or "-", f"{one.read:,}", f"{sum(one.dropped.values()):,}", f"{one.written:,}")
-    if len(shown) < len(done.inputs):
-        table.add_row(f"and {len(done.inputs) - len(shown)} more", "", "", "", "")
+    if len(shown) < len(taken):
+        table.add_row(f"and {len(taken) - len(shown)} more", "", "", "", "")
     return table
 
 

@@ -13,7 +13,7 @@ from flight_etl.settings_rules import check, from_mapping
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["FOOTER", "agreed", "differences", "of_footer"]
+__all__ = ["FOOTER", "agreed", "differences", "of_footer", "of_text"]
 
 FOOTER: Final = b"flight_etl.settings"
 # Sections that decide what becomes of rows once they are clean. In all others files of one data set may differ.
@@ -31,6 +31,11 @@ def of_footer(metadata: Mapping[bytes, bytes] | None, *, name: str) -> Stored:
         raise InputError(
             "was not written by flight-etl (its footer holds no settings); move it out of the data set", place=Place(name)
         ) from error
+
+
+def of_text(text: str) -> Stored:
+    """Settings in the JSON form that a footer has."""
+    return _flat(json.loads(text))
 
 
 def _flat(settings: Mapping[str, Any]) -> Stored:

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from flight_etl.errors import InputError, NotFound, Place
 from flight_etl.store.failures import store_errors
 from flight_etl.store.folders import files_below
-from flight_etl.store.places import local_path
+from flight_etl.store.places import join, local_path
 from flight_etl.store.publish import Staging, stage, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     State = tuple[int | str | None, ...]
 
@@ -74,8 +74,14 @@ class Update(Protocol):
     def place(self, name: str) -> str:
         """Full name that a file of the data set has."""
 
-    def publish(self, gone: Iterable[DataFile]) -> None:
-        """Bring in what is in `directory`, take away `gone`. Raises StoreError where one of these has changed since."""
+    def read(self, name: str) -> bytes:
+        """Read a small file of the data set. Raises NotFound."""
+
+    def publish(self, gone: Iterable[DataFile], also: Iterable[str] = ()) -> None:
+        """Bring in what is in `directory`, take away `gone` and the other files named in `also`.
+
+        Raises StoreError where one of `gone`, or a small file that was read, has changed since.
+        """
 
 
 def listed(place: str, names: Iterable[tuple[str, int, State]]) -> tuple[DataFile, ...]:
@@ -111,23 +117,34 @@ def is_compact(files: Sequence[DataFile]) -> bool:
     return len({(content, of) for content, _, of in told}) == 1 and sorted(at for _, at, _ in told) == list(range(told[0][2]))
 
 
-def by_content(directory: Path, names: Sequence[str], *, counted: bool) -> list[str]:
-    """Rename files part-NNNNN.parquet, given in order, by what is in them; `counted` says how many there are in each folder.
+def by_content(
+    directory: Path, names: Sequence[str], *, counted: bool, stem: str = "part", taken: Collection[str] = ()
+) -> list[str]:
+    """Rename files, given in order, by what is in them; `counted` says how many there are in each folder.
 
-    All files of a folder carry the first 12 digits of the SHA-256 of them all, so that equal rows always have equal names and
-    files that differ never do.
+    All files of a folder carry the first 12 digits of the SHA-256 of them all, so that equal rows have equal names and files that
+    differ never do. Where such a name is `taken`, by the same rows once more, the next digest of digests serves.
     """
     renamed = []
     for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
         inside = [name for name in names if name.rpartition("/")[0] == folder]
         content = _digest(directory / name for name in inside)
-        for at, name in enumerate(inside):
-            last = f"-of-{len(inside):05d}" if counted else ""
-            new = f"{folder}/part-{content}-{at:05d}{last}.parquet".removeprefix("/")
-            with store_errors(directory / new, "rename"):
-                (directory / name).rename(directory / new)
-            renamed.append(new)
+        while taken and not set(taken).isdisjoint(new := _named(folder, stem, content, inside, counted=counted)):
+            content = hashlib.sha256(content.encode()).hexdigest()[:12]
+        new = _named(folder, stem, content, inside, counted=counted)
+        for old, name in zip(inside, new, strict=True):
+            with store_errors(directory / name, "rename"):
+                (directory / old).rename(directory / name)
+        renamed += new
     return renamed
+
+
+def _named(folder: str, stem: str, content: str, files: Sequence[str], *, counted: bool) -> list[str]:
+    prefix = f"{folder}/{stem}-{content}".removeprefix("/")
+    if not files[0].endswith(".parquet"):
+        return [f"{prefix}{Path(files[0]).suffix}"]
+    last = f"-of-{len(files):05d}" if counted else ""
+    return [f"{prefix}-{at:05d}{last}.parquet" for at in range(len(files))]
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -150,6 +167,7 @@ def parquet_errors(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _FolderUpdate:
+    root: str  # as the user calls it
     staging: Staging
     files: tuple[DataFile, ...]
 
@@ -168,10 +186,18 @@ class _FolderUpdate:
         """Nothing was fetched: the files are read where they are."""
 
     def place(self, name: str) -> str:
-        return str(self.staging.target / name)
+        return join(self.root, name)
 
-    def publish(self, gone: Iterable[DataFile]) -> None:
-        self.staging.replaces = {file.name: file.state for file in gone}
+    def read(self, name: str) -> bytes:
+        path = self.staging.target / name
+        with store_errors(path, "read"):
+            return path.read_bytes()  # nobody else changes it while the folder is locked
+
+    def publish(self, gone: Iterable[DataFile], also: Iterable[str] = ()) -> None:
+        there = [name for name in also if (self.staging.target / name).exists()]
+        self.staging.replaces = {file.name: file.state for file in gone} | {
+            name: state_of(self.staging.target / name) for name in there
+        }
         self.staging.publish()
 
 
@@ -183,7 +209,7 @@ def updating_folder(place: str) -> Iterator[Update]:
         raise NotFound("is no folder; name the folder of a data set", place=Place(place))
     with stage(target, overwrite=True, update=True) as staging:
         names = files_below(target, skip=lambda name: name.startswith("."))
-        yield _FolderUpdate(staging, listed(place, ((name, *_seen(target / name)) for name in names)))
+        yield _FolderUpdate(place, staging, listed(place, ((name, *_seen(target / name)) for name in names)))
 
 
 def _seen(path: Path) -> tuple[int, State]:

@@ -123,6 +123,7 @@ class _ObjectUpdate:
     _scratch: Path
     _infos: Mapping[str, ObjectInfo]
     _fetched: dict[str, Path] = field(default_factory=dict)
+    _read: dict[str, ObjectInfo] = field(default_factory=dict)
 
     def footer(self, file: DataFile) -> Mapping[bytes, bytes] | None:
         with parquet_errors(self.place(file.name)):
@@ -147,7 +148,11 @@ class _ObjectUpdate:
     def place(self, name: str) -> str:
         return str(self._at.bucket.url(self._at.key(name)))
 
-    def publish(self, gone: Iterable[DataFile]) -> None:
+    def read(self, name: str) -> bytes:
+        data, self._read[name] = self._at.bucket.read(self._at.key(name))
+        return data
+
+    def publish(self, gone: Iterable[DataFile], also: Iterable[str] = ()) -> None:
         at, old = self._at, list(gone)
         names = list(files_below(self.directory))
         marks = {name: (self.directory / name).read_text(encoding="utf-8") for name in names if _is_mark(name)}
@@ -158,7 +163,7 @@ class _ObjectUpdate:
             run=secrets.token_hex(8),
             phase="write",
             new=tuple(new),
-            gone=tuple(file.name for file in old),
+            gone=(*(file.name for file in old), *also),
             marks={**{name: text for name, text in old_marks.items() if name not in marks}, **marks},
             old_marks=old_marks,
         )
@@ -180,10 +185,11 @@ class _ObjectUpdate:
 
     def _check_unchanged(self, old: Iterable[DataFile]) -> None:
         there = self._at.entries()
-        for file in old:
-            if file.name not in there or _state(there[file.name]) != file.state:
+        seen = {file.name: file.state for file in old} | {name: _state(info) for name, info in self._read.items()}
+        for name, state in seen.items():
+            if name not in there or _state(there[name]) != state:
                 raise StoreError(
-                    f"{file.name} was changed by someone else during the work; nothing was published, try again",
+                    f"{name} was changed by someone else during the work; nothing was published, try again",
                     place=self._at.place,
                 )
 
