@@ -134,5 +134,5 @@ def test_a_killed_compaction_leaves_the_old_files_or_the_new_ones(
         assert found[-1] in (old, whole) or (moment % 2 and found[-1].items() <= (old | whole).items())
         assert etl("compact", target.name).code == 0
         assert content(target) == whole
-        assert not [path for path in tmp_path.iterdir() if path.name.startswith(f".set-{moment}.")]
+        assert not [path for path in tmp_path.rglob(".*") if path.name.startswith((f".set-{moment}.", ".flight-etl"))]
     assert old in found

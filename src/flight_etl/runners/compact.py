@@ -211,7 +211,7 @@ def _unit(work: _Work, day: str | None, everything: dict[str | None, list[DataFi
 
 
 def _scratch(work: _Work) -> tempfile.TemporaryDirectory[str]:
-    parent = work.settings.resources.spill_dir or str(work.update.directory.parent)
+    parent = work.settings.resources.spill_dir or str(work.update.directory)  # which the next one clears if we are killed
     with store_errors(parent, "make a folder for rows that do not fit in memory"):
         return tempfile.TemporaryDirectory(prefix=".flight-etl-spill-", dir=parent)
 
