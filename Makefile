@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-ceph samples lint format docs bench lock clean
+.PHONY: help demo test test-all test-ceph test-spark samples lint format docs bench lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,18 +28,24 @@ demo: $(READY)  ## generate flights, run the main job on them, and look at the r
 	@$(BIN)/python benchmarks/demo.py demo/flights
 
 test: $(READY)  ## run the tests, without those that take long
-	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow and not ceph"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow and not ceph and not spark"
 
 # Without a compiler the files round the fast decoder cannot be run, and core/ is covered by as much less.
 LEAST := from flight_etl.core.decode import decoder_name; print(95 if decoder_name() == "fast" else 80)
 
-test-all: $(READY)  ## run all tests but those of test-ceph, with coverage of core
+test-all: $(READY)  ## run all tests but those of test-ceph and test-spark, with coverage of core
 	least=$$($(BIN)/python -c '$(LEAST)') && \
-	$(BIN)/python -m pytest -n $(JOBS) -m "not ceph" --cov=flight_etl.core --cov-branch --cov-report=term --cov-fail-under=$$least
+	$(BIN)/python -m pytest -n $(JOBS) -m "not ceph and not spark" --cov=flight_etl.core --cov-branch --cov-report=term --cov-fail-under=$$least
 
 test-ceph: $(READY)  ## run the tests against a real object store, Ceph, which Debian's packages bring
 	sh tests/install-ceph.sh
 	CEPH=required $(BIN)/python -m pytest -m ceph
+
+# Some 500 MB, and so neither part of `make test` nor of requirements/dev.txt.
+test-spark: $(READY)  ## run the tests on Spark, which this installs, and Java 17 where there is none
+	command -v java > /dev/null || { apt-get update && apt-get install --yes --no-install-recommends openjdk-17-jre-headless; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
+	$(BIN)/python -m pytest -m spark tests/agree
 
 lint: $(READY)  ## check style, types and generated pages
 	$(BIN)/ruff check .
@@ -61,6 +67,8 @@ lock: $(READY)  ## choose the newest permitted versions for development
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
 		pyproject.toml --extra dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade \
+		pyproject.toml --extra spark -c requirements/dev.txt -o requirements/spark.txt
 
 clean:  ## remove all that can be made again
 	rm -rf $(VENV) build dist demo htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
