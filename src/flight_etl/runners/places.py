@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flight_etl.errors import SettingsError
+from flight_etl.store.delivery import keep_only
+from flight_etl.store.failures import store_errors
 from flight_etl.store.places import is_url, local_path
-from flight_etl.store.publish import publish_file, stage
+from flight_etl.store.publish import REPORT, publish_file, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from flight_etl.settings import Settings
     from flight_etl.store.dataset import Update
     from flight_etl.store.object_output import ObjectFileStaging, ObjectStaging
+    from flight_etl.store.object_staged import StagedObjects
     from flight_etl.store.objects import Pool
     from flight_etl.store.publish import FileStaging, Staging
 
-__all__ = ["file_staging", "pool_for", "staging", "updating"]
+__all__ = ["SharedFolder", "file_staging", "pool_for", "shared_staging", "staging", "updating"]
 
 T = TypeVar("T")
 
@@ -62,6 +67,36 @@ def staging(output: str, settings: Settings, pool: Pool | None) -> AbstractConte
     from flight_etl.store.object_output import stage_objects
 
     return stage_objects(output, overwrite=overwrite, scratch=settings.resources.spill_dir, pool=pool)
+
+
+@dataclass(slots=True)
+class SharedFolder:
+    """A folder that all machines see, on its way to be a data set. Has what `object_staged.StagedObjects` has."""
+
+    place: str
+    _staging: Staging
+
+    def publish(self, names: Sequence[str], report: bytes) -> None:
+        """Make the files delivered under `names`, and no other, visible, with the report."""
+        keep_only(self._staging.directory, names)
+        path = self._staging.directory / REPORT
+        with store_errors(path, "write the report"):
+            path.write_bytes(report)
+        self._staging.publish()
+
+
+@contextmanager
+def shared_staging(output: str, settings: Settings, pool: Pool | None) -> Iterator[SharedFolder | StagedObjects]:
+    """Give a place for the deliveries of many processes that becomes the data set `output`; raises as `staging` does."""
+    overwrite = settings.output.overwrite
+    if pool is None or not is_url(output):
+        with stage(Path(local_path(output)), overwrite=overwrite) as staging:
+            yield SharedFolder(str(staging.directory), staging)
+        return
+    from flight_etl.store.object_staged import stage_staged
+
+    with stage_staged(output, overwrite=overwrite, pool=pool) as staged:
+        yield staged
 
 
 def file_staging(output: str, settings: Settings, pool: Pool | None) -> AbstractContextManager[FileStaging | ObjectFileStaging]:

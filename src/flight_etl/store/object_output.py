@@ -37,13 +37,26 @@ from flight_etl.store.places import ObjectUrl
 from flight_etl.store.publish import OURS, REPORT, is_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flight_etl.store.objects import Bucket, ObjectInfo, Pool
 
-__all__ = ["JOURNAL", "ObjectFileStaging", "ObjectStaging", "Uploads", "publish_object", "stage_objects"]
+__all__ = [
+    "JOURNAL",
+    "STAGED",
+    "ObjectFileStaging",
+    "ObjectStaging",
+    "Old",
+    "Uploads",
+    "claim",
+    "journal_of",
+    "look",
+    "publish_object",
+    "stage_objects",
+]
 
 JOURNAL: Final = ".flight-etl-journal.json"
+STAGED: Final = ".flight-etl-staged/"  # see object_staged; not part of an output
 HELD_FILES: Final = 64  # uploads that wait to be completed, a thread each; further large files are sent in step 4
 FILES_AT_ONCE: Final = 2  # whose parts are in memory
 PUTS_AT_ONCE: Final = 8  # small files, together at most PUTS_AT_ONCE * PART_BYTES in memory
@@ -58,7 +71,7 @@ class ObjectStaging:
     _bucket: Bucket
     _prefix: str
     _overwrite: bool
-    _old: _Old
+    _old: Old
 
     def publish(self) -> None:
         """Make everything in `directory` visible. Raises StoreError; see above what is left then."""
@@ -66,10 +79,10 @@ class ObjectStaging:
         files = [(self.directory / name, self._key(name)) for name in new]
         if not self._overwrite and _first(self._bucket, self._prefix):
             raise StoreError("was filled by someone else during the run; nothing was published", place=self._place())
-        journal = self._journal(new)
+        journal = journal_of(self._old, new)
         try:
             with Uploads(self._bucket, files) as uploads:
-                self._claim(journal)
+                claim(self._bucket, self._key(JOURNAL), self._old, journal)
                 if REPORT in self._old.names:
                     self._bucket.delete([self._key(REPORT)])
                 uploads.finish()
@@ -86,16 +99,6 @@ class ObjectStaging:
             raise
         self._bucket.delete([self._key(JOURNAL)])
 
-    def _journal(self, new: list[str]) -> bytes:
-        names = sorted({*new, *self._old.names, REPORT})
-        return json.dumps({"run": secrets.token_hex(8), "names": names}).encode()
-
-    def _claim(self, journal: bytes) -> None:
-        try:
-            self._bucket.put(self._key(JOURNAL), journal, if_absent=self._old.journal is None, if_match=self._old.journal)
-        except Conflict as error:
-            raise StoreError("another run is publishing here; nothing was published", place=self._place()) from error
-
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 
@@ -104,7 +107,7 @@ class ObjectStaging:
 
 
 @dataclass(frozen=True, slots=True)
-class _Old:
+class Old:
     """What of an earlier run is below the prefix: the names that are ours, and the journal of a run that was killed."""
 
     names: frozenset[str] = frozenset()
@@ -120,22 +123,40 @@ def stage_objects(target: str, *, overwrite: bool, scratch: str | None, pool: Po
     """
     url = ObjectUrl.parse(target)
     bucket, prefix = pool.bucket(url), url.key.strip("/")
-    old = _Old()
+    old = look(bucket, prefix, target, overwrite=overwrite)
+    with _folder(scratch) as folder:
+        yield ObjectStaging(folder, bucket, prefix, overwrite, old)
+
+
+def journal_of(old: Old, new: Iterable[str]) -> bytes:
+    """Give the journal of a run whose files are `new`: what is ours from now on."""
+    return json.dumps({"run": secrets.token_hex(8), "names": sorted({*new, *old.names, REPORT})}).encode()
+
+
+def claim(bucket: Bucket, key: str, old: Old, journal: bytes) -> None:
+    """Write the journal. Raises StoreError when another run is publishing here."""
+    try:
+        bucket.put(key, journal, if_absent=old.journal is None, if_match=old.journal)
+    except Conflict as error:
+        raise StoreError("another run is publishing here; nothing was published", place=Place(str(bucket.url(key)))) from error
+
+
+def look(bucket: Bucket, prefix: str, target: str, *, overwrite: bool) -> Old:
+    """Find the old output, to be replaced. Raises SettingsError where there is one and not `overwrite`, or what is not ours."""
     if overwrite:
-        old = _look(bucket, prefix, target)
-    elif _first(bucket, prefix):
+        return _look(bucket, prefix, target)
+    if _first(bucket, prefix):
         raise SettingsError(
             f"output={target!r} is not permitted: there are objects below it; name another, or replace them with --overwrite"
         )
-    with _folder(scratch) as folder:
-        yield ObjectStaging(folder, bucket, prefix, overwrite, old)
+    return Old()
 
 
 def _below(bucket: Bucket, prefix: str) -> Iterator[tuple[str, ObjectInfo]]:
     """Give names relative to the prefix; the empty objects that stand for folders in some tools are none."""
     for info in bucket.list(prefix):
         name = info.key.removeprefix(f"{prefix}/" if prefix else "")
-        if info.size_bytes or "." in name:
+        if (info.size_bytes or "." in name) and not name.startswith(STAGED):
             yield name, info
 
 
@@ -143,7 +164,7 @@ def _first(bucket: Bucket, prefix: str) -> str | None:
     return next((name for name, _ in _below(bucket, prefix)), None)
 
 
-def _look(bucket: Bucket, prefix: str, target: str) -> _Old:
+def _look(bucket: Bucket, prefix: str, target: str) -> Old:
     found = dict(_below(bucket, prefix))
     journal = found.pop(JOURNAL, None)
     claimed: set[str] = set()
@@ -156,7 +177,7 @@ def _look(bucket: Bucket, prefix: str, target: str) -> _Old:
     for name in found.keys() - names:
         if name.endswith(".parquet") or OURS.fullmatch(name):
             raise _not_ours(target, name)
-    return _Old(frozenset(names), journal)
+    return Old(frozenset(names), journal)
 
 
 def _not_ours(target: str, name: str) -> SettingsError:

@@ -41,7 +41,7 @@ __all__ = ["OURS", "REPORT", "FileStaging", "Staging", "is_report", "publish_fil
 REPORT: Final = "_report.json"
 OURS: Final = re.compile(
     r"(date=\d{4,}-\d\d-\d\d/)?part-([0-9a-f]{12}-)?\d{5,}(-of-\d{5,})?\.parquet"
-    r"|_(report|compaction|manifest)\.json|_quarantine(-[0-9a-f]{12})?\.ndjson"
+    r"|_(report|compaction|manifest)\.json|_quarantine((-[0-9a-f]{12})?\.ndjson|/[^/]+\.quarantine\.ndjson)"
 )
 _REPORT_KEYS: Final = {"read", "written", "dropped", "inputs", "outputs", "version"}
 _MARK: Final = ".flight-etl-"
