@@ -1,4 +1,4 @@
-"""Documents and sources are made by the helpers of tests/core."""
+"""Documents and sources are made by the helpers of tests/core; the S3 server is that of all tests."""
 
 from __future__ import annotations
 
@@ -6,3 +6,5 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
+
+from servers import s3, s3_server  # noqa: F401 - fixtures

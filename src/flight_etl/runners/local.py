@@ -38,7 +38,7 @@ from flight_etl.store.places import join, sibling
 from flight_etl.store.quarantine import QuarantineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from flight_etl.outcome import Outcome
@@ -47,7 +47,19 @@ if TYPE_CHECKING:
 
     OnProgress = Callable[[Progress], None] | None
 
-__all__ = ["QUARANTINE", "REPORT", "Inspection", "Progress", "convert", "inspect", "produce", "read", "run"]
+__all__ = [
+    "QUARANTINE",
+    "REPORT",
+    "Inspection",
+    "Progress",
+    "convert",
+    "inspect",
+    "produce",
+    "read",
+    "run",
+    "unpublished",
+    "warnings_of",
+]
 
 QUARANTINE = "_quarantine.ndjson"
 REPORT = "_report.json"
@@ -88,7 +100,7 @@ def run(
 
         report = work(found, staging.directory, place)
         if report.all_failed:
-            return _unpublished(report)
+            return unpublished(report)
         manifest = incremental.first_manifest(report, before, names, settings)
         with store_errors(staging.directory, "write the manifest"):
             (staging.directory / MANIFEST).write_bytes(manifest)
@@ -211,7 +223,7 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
         report = _report(found, ledger, tally, settings, clock, place)
         report.check_balance()
         if report.all_failed:
-            return _unpublished(report)
+            return unpublished(report)
         _save(report, staging.report)
         staging.publish()
     return report
@@ -298,7 +310,7 @@ def inspect(path: str, settings: Settings | None = None, *, rows: int = 10) -> I
         last_time=max(times, default=None),
         schema=schema,
         first_rows=head,
-        warnings=_warnings(ledger, settings),
+        warnings=warnings_of(ledger.counts, settings),
         error="; ".join(str(account.failure) for account in ledger.accounts if account.failure) or None,
     )
 
@@ -324,14 +336,15 @@ def _save(report: Report, path: Path) -> None:
         path.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
-def _unpublished(report: Report) -> Report:
+def unpublished(report: Report) -> Report:
     """Say that nothing came of a run in which every input failed: no reason to replace an earlier output."""
     note = "every input failed, so nothing was published; an earlier output is as it was"
     return replace(report, outputs=(), bytes_out=0, quarantine=None, notes=(*report.notes, note))
 
 
-def _warnings(ledger: Ledger, settings: Settings) -> tuple[str, ...]:
-    warning = units_warning(ledger.counts) if settings.units == "si" else None
+def warnings_of(counts: Mapping[str, int], settings: Settings) -> tuple[str, ...]:
+    """What the user should be told about the values as a whole."""
+    warning = units_warning(counts) if settings.units == "si" else None
     return (warning,) if warning else ()
 
 
@@ -344,7 +357,7 @@ def _report(found: Expansion, ledger: Ledger, tally: Tally, settings: Settings, 
         flights=tally.flights,
         counts=ledger.counts,
         phases=tally.phases,
-        notes=(*found.notes, *_warnings(ledger, settings)),
+        notes=(*found.notes, *warnings_of(ledger.counts, settings)),
         quarantine=quarantine,
         seconds=time.monotonic() - started,
         bytes_in=sum(source.size_bytes for source in found.sources),
