@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from flight_etl.errors import StoreError
 from flight_etl.store.delivery import PART
 from flight_etl.store.object_output import JOURNAL, STAGED, claim, journal_of, look
 from flight_etl.store.places import ObjectUrl
@@ -42,15 +43,23 @@ class StagedObjects:
     def publish(self, names: Sequence[str], report: bytes) -> None:
         """Copy the objects delivered under `names` to the output, remove what the old output had more, put the report last.
 
-        Raises StoreError; before the first copy nothing has changed then.
+        Raises StoreError. Then nothing has changed or, where an old output was being replaced, the report is away.
         """
-        claim(self._bucket, self._key(JOURNAL), self._old, journal_of(self._old, names))
-        if REPORT in self._old.names:
-            self._bucket.delete([self._key(REPORT)])
-        with ThreadPoolExecutor(_COPIES_AT_ONCE, thread_name_prefix="copy") as pool:
-            list(pool.map(self._copy, names))  # which raises the first error
-        self._bucket.delete(self._key(name) for name in self._old.names if name not in {*names, REPORT})
-        self._bucket.put(self._key(REPORT), report)
+        journal = journal_of(self._old, names)
+        try:
+            claim(self._bucket, self._key(JOURNAL), self._old, journal)
+            if REPORT in self._old.names:
+                self._bucket.delete([self._key(REPORT)])
+            with ThreadPoolExecutor(_COPIES_AT_ONCE, thread_name_prefix="copy") as pool:
+                list(pool.map(self._copy, names))  # which raises the first error
+            self._bucket.delete(self._key(name) for name in self._old.names if name not in {*names, REPORT})
+            self._bucket.put(self._key(REPORT), report)
+        except BaseException:
+            if not self._old.names:
+                with suppress(StoreError):
+                    if self._bucket.read(self._key(JOURNAL))[0] == journal:  # the failure may have been somebody else's claim
+                        self._bucket.delete([*map(self._key, names), self._key(REPORT), self._key(JOURNAL)])
+            raise
         self._bucket.delete([self._key(JOURNAL)])
 
     def _copy(self, name: str) -> None:
