@@ -37,8 +37,8 @@ def main(rows: int, files: int, rounds: int) -> None:
     """Measure and print."""
     print(f"{rows:,} generated flat records of complex flights in {files} files, medians of {rounds} in turn;")
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}.\n")
-    print("| case | wall, s | start and end of Spark, s | work, s | records/s of work | largest Python, MB | JVM, MB | all, MB |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| case | wall, s | start and end, s | work, s | records/s of work | CPU, s | largest Python, MB | JVM, MB | all, MB |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _recordings(folder, rows, files)
@@ -52,7 +52,8 @@ def main(rows: int, files: int, rounds: int) -> None:
             median = {key: statistics.median(value[key] for value in values) for key in values[0]}
             print(
                 f"| {case} | {median['wall']:.1f} | {median['wall'] - median['work']:.1f} | {median['work']:.1f} "
-                f"| {rows / median['work']:,.0f} | {median['python']:.0f} | {median['java']:.0f} | {median['all']:.0f} |"
+                f"| {rows / median['work']:,.0f} "
+                f"| {median['cpu']:.0f} | {median['python']:.0f} | {median['java']:.0f} | {median['all']:.0f} |"
             )
 
 
@@ -84,7 +85,11 @@ def _once(arguments: list[str], folder: Path) -> dict[str, float]:
 
 
 def _watch(process: psutil.Process, peaks: dict[str, float]) -> None:
-    """Note, ten times a second, the RSS of Java and of all processes together, MB; the peak of Python the kernel tells."""
+    """Note, ten times a second, the RSS of Java and of all processes together, MB, and the seconds of CPU that each has used.
+
+    The peak of Python the kernel tells.
+    """
+    used: dict[int, float] = {}
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         sums: dict[str, float] = defaultdict(float)
         try:
@@ -92,10 +97,12 @@ def _watch(process: psutil.Process, peaks: dict[str, float]) -> None:
                 megabytes = one.memory_info().rss / 1e6
                 sums["all"] += megabytes
                 sums["java"] += megabytes if one.name() == "java" else 0
+                used[one.pid] = one.cpu_times().user + one.cpu_times().system
         except psutil.NoSuchProcess:
             continue
         for key, value in sums.items():
             peaks[key] = max(peaks[key], value)
+        peaks["cpu"] = sum(used.values())
         time.sleep(0.1)
 
 
