@@ -61,7 +61,7 @@ docs: $(READY)  ## write the generated pages anew
 	$(BIN)/python -m flight_etl.docs
 
 bench: $(READY)  ## measure, and write dated records to benchmarks/records
-	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/flight-etl bench --peers --rows 1M --save benchmarks/records --name "$$(date -u +%F)-peers"
 
 lock: $(READY)  ## choose the newest permitted versions for development
 	$(BIN)/python -m pip install --quiet uv

@@ -18,6 +18,7 @@ import click
 from flight_etl._version import __version__
 from flight_etl.errors import FlightEtlError
 from flight_etl.runners import cli_backfill
+from flight_etl.runners.cli_bench import bench
 from flight_etl.runners.cli_compact import compact
 from flight_etl.runners.cli_dlq import dlq
 from flight_etl.runners.cli_package import package_lambda
@@ -146,6 +147,7 @@ def cli() -> None:
 cli.add_command(dlq)
 cli.add_command(package_lambda)
 cli.add_command(compact)
+cli.add_command(bench)
 _options(*reversed(cli_backfill.COMMON))(cli_backfill.backfill)  # reversed: it is a command already, to which they are appended
 cli.add_command(cli_backfill.backfill)
 

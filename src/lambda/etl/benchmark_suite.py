@@ -1,5 +1,9 @@
-"""Test data for benchmarks; the home of this name is `flight_etl.bench.data`."""
+"""Benchmarks of the documented classes beside pandas, and their test data; homes: `flight_etl.bench.suite` and `.data`."""
 
 from flight_etl.bench.data import DataGenerator
+from flight_etl.bench.suite import BenchmarkConfig, ETLBenchmarkSuite, main
 
-__all__ = ["DataGenerator"]
+__all__ = ["BenchmarkConfig", "DataGenerator", "ETLBenchmarkSuite"]
+
+if __name__ == "__main__":
+    main()
