@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from flight_etl.settings import ResourceSettings
 
-__all__ = ["Budget", "give_back_memory", "peak_rss_mb", "plan", "rss_mb", "spare_pandas", "use_frugal_allocation"]
+__all__ = [
+    "Budget",
+    "give_back_memory",
+    "keep_freed_memory",
+    "peak_rss_mb",
+    "plan",
+    "rss_mb",
+    "spare_pandas",
+    "suit_allocation",
+    "use_frugal_allocation",
+]
 
 _MB: Final = 1_000_000
 _MIB: Final = 1 << 20
@@ -27,7 +37,8 @@ _USUAL_ROW_BYTES: Final = 170  # B in memory of a row without extra columns
 _MAX_RANGE_ROWS: Final = 400_000  # more gains no speed, and fewer fit the caches better
 _MIN_RANGE_ROWS: Final = 20_000
 _MAX_RUN_BYTES: Final = 256 * _MIB
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc malloc.h
+_ROOMY_BYTES: Final = 2_000 * _MB  # B; under a limit above it, freed memory is kept
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8  # glibc malloc.h
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +83,17 @@ def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used
     )
 
 
+def suit_allocation(limit_bytes: int) -> None:
+    """Give freed memory back at once where the limit is tight; keep it for the next chunk where it is not.
+
+    Fresh pages from the system cost as much time as all the work that is done on them.
+    """
+    if limit_bytes < _ROOMY_BYTES:
+        use_frugal_allocation()
+    else:
+        keep_freed_memory()
+
+
 def use_frugal_allocation() -> None:
     """Make freed memory go back to the system, so that RSS follows what is in use.
 
@@ -80,12 +102,23 @@ def use_frugal_allocation() -> None:
     import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
+    _tune({_M_ARENA_MAX: 2, _M_MMAP_THRESHOLD: 256 * 1024, _M_TRIM_THRESHOLD: 4 * _MIB, _M_TOP_PAD: 0})
+
+
+def keep_freed_memory() -> None:
+    """Make freed memory stay with the process, for the next allocation of that size."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())  # one pool for Arrow, NumPy and the decoder, which pass buffers on
+    _tune({_M_ARENA_MAX: 2, _M_MMAP_THRESHOLD: 32 * _MIB, _M_TRIM_THRESHOLD: 512 * _MIB, _M_TOP_PAD: 16 * _MIB})
+
+
+def _tune(options: dict[int, int]) -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
-            libc.mallopt(_M_ARENA_MAX, 2)
-            libc.mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
-            libc.mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
+            for option, value in options.items():
+                libc.mallopt(option, value)
 
 
 def spare_pandas() -> None:

@@ -124,8 +124,8 @@ def produce(
     Publishes nothing, and writes no report; a runner does both. Raises as `run` does. `means` changes nothing in the output.
     """
     clock = time.monotonic()
-    resources.use_frugal_allocation()
     budget = budget or resources.plan(settings.resources)
+    resources.suit_allocation(budget.limit_bytes)
     ledger = Ledger([source.name for source in found.sources])
     quarantine = QuarantineWriter(directory / QUARANTINE)
 
@@ -195,8 +195,8 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
     """
     settings = settings or Settings()
     clock = time.monotonic()
-    resources.use_frugal_allocation()
     budget = resources.plan(settings.resources)
+    resources.suit_allocation(budget.limit_bytes)
     pool = places.pool_for(settings, input, output)
     found = expand([input], output=output, pool=pool)
     ledger = Ledger([source.name for source in found.sources])
