@@ -74,14 +74,19 @@ def sort_rows(table: pa.Table) -> pa.Table:
     key = packed_key(codes, times, earliest_ms=int(times.min()))
     if key is None:
         order = np.lexsort((times, codes))
-        rises = _rises(codes[order], times[order])
+        _order_ties(table, order, _rises(codes[order], times[order]))
     else:
-        if bool(np.all(key[1:] > key[:-1])):
+        rises = key[1:] > key[:-1]
+        if bool(rises.all()):
             return table
-        order = np.argsort(key, kind="stable")
-        ranked = key[order]
-        rises = ranked[1:] > ranked[:-1]
-    _order_ties(table, order, rises)
+        if bool(np.all(key[1:] >= key[:-1])):  # in order but for ties, which are few
+            order = np.arange(len(key))
+            if not _order_ties(table, order, rises):
+                return table
+        else:
+            order = np.argsort(key, kind="stable")
+            ranked = key[order]
+            _order_ties(table, order, ranked[1:] > ranked[:-1])
     indices = pa.array(order)
     # A column of nothing but nulls is in any order.
     columns = [column if column.null_count == len(column) else column.take(indices) for column in table.columns]
@@ -93,14 +98,14 @@ def _rises(codes: Ints, times: Ints) -> Bools:
     return rises
 
 
-def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> None:
-    """Reorder, in place, the stretches of `order` whose keys are equal."""
+def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> bool:
+    """Reorder, in place, the stretches of `order` whose keys are equal; tells whether anything had to move."""
     tied = np.zeros(len(order), np.bool_)
     tied[1:] |= ~rises
     tied[:-1] |= ~rises
     at = np.flatnonzero(tied)
     if not len(at):
-        return
+        return False
     run = np.concatenate(([0], np.cumsum(rises)))[at]
     rows = table.take(pa.array(order[at]))
     names = sorted(n for n in rows.column_names if n not in PROVENANCE and n not in ("icao24", "timestamp"))
@@ -109,6 +114,7 @@ def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> None:
     keys = [(name, "ascending") for name in columns]
     inner = pc.sort_indices(pa.table(columns), sort_keys=keys).to_numpy()
     order[at] = order[at][inner]
+    return bool(np.any(inner != np.arange(len(inner))))
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
