@@ -235,7 +235,7 @@ def test_the_handler_understands_the_batches_of_the_backfill() -> None:
         "BatchInput": selected(MAP["ItemBatcher"]["BatchInput"], {}, given),
     }
     (message,) = messages(batch)
-    assert message.unreadable is None
+    assert not message.unreadable
     assert [(one.bucket, one.key, one.etag, one.size_bytes) for one in message.objects] == [
         ("recordings", key, f"{n:032x}", 10 + n) for n, key in enumerate(keys[:2])
     ]
