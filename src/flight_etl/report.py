@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from flight_etl._version import __version__
@@ -131,3 +131,14 @@ class Report:
             "decoder": self.decoder,
             "version": __version__,
         }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Report:
+        """Read the form that `to_json` gives; the sums in it are made anew from its inputs."""
+        own = {one.name for one in fields(cls)} & saved.keys()
+        values: dict[str, Any] = {
+            name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in own - {"inputs"}
+        }
+        known = {one.name for one in fields(InputReport)}
+        inputs = tuple(InputReport(**{k: v for k, v in one.items() if k in known}) for one in saved["inputs"])
+        return cls(inputs=inputs, **values)

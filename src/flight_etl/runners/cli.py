@@ -222,6 +222,31 @@ def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
+@click.argument("output")
+@_options("config", "json")
+def report(output: str, *, as_json: bool, **options: Any) -> None:
+    """Show once more the report of the run that wrote OUTPUT, a data set or a file that `convert` wrote.
+
+    \b
+    Examples:
+      flight-etl report flights
+      flight-etl report s3://bucket/flights --json
+    """
+    settings = _begin(options)
+    from flight_etl.report import Report
+    from flight_etl.runners.reports import saved_report
+
+    saved = saved_report(output, settings)
+    with _reader_may_leave():
+        if as_json:
+            click.echo(json.dumps(saved, indent=2))
+            return
+        from flight_etl.runners import show
+
+        show.report(Report.from_json(saved))
+
+
+@cli.command()
 @click.argument("n", type=click.IntRange(min=0))
 @click.option("--layout", type=click.Choice(_LAYOUTS), default="flat", show_default=True, help="Layout to write.")
 @click.option("--complexity", type=click.Choice(("simple", "medium", "complex")), default="medium", show_default=True)

@@ -1,0 +1,54 @@
+"""`flight-etl report` shows what a run said when it was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flight_etl.bench.generate import write
+
+if TYPE_CHECKING:
+    from conftest import Command
+    from servers import S3
+
+
+def _lines(out: str) -> list[str]:
+    """All but the speed, which is reckoned from seconds that are saved to a thousandth."""
+    return [line for line in out.splitlines() if not line.startswith("took")]
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    path = tmp_path / "sample.json"
+    write(path, 500, layout="readsb", complexity="complex")
+    return path
+
+
+def test_people_read_the_same_as_after_the_run_and_machines_too(etl: Command, sample: Path) -> None:
+    (sample.parent / "bad.json").write_text('{"now": 1, "aircraft": [{"hex": "40')
+    ran = etl("run", sample, "bad.json", "--output", "out")
+    assert ran.code == 1
+    told = etl("report", "out")
+    assert (told.code, _lines(told.out), told.err) == (0, _lines(ran.out), ran.err)
+    assert etl("report", "out", "--json").out == Path("out/_report.json").read_text()
+
+
+def test_a_conversion_has_its_report_beside_its_file(etl: Command, sample: Path) -> None:
+    ran = etl("convert", sample, "one.parquet")
+    assert _lines(etl("report", "one.parquet").out) == _lines(ran.out)
+
+
+def test_a_bucket_keeps_reports_too(etl: Command, s3: S3, sample: Path) -> None:
+    ran = etl("run", sample, "--output", f"{s3.url}/out", "--json")
+    assert etl("report", f"{s3.url}/out", "--json").json == ran.json
+    missing = etl("report", f"{s3.url}/elsewhere")
+    assert (missing.code, "no report is saved there" in missing.err) == (1, True)
+
+
+def test_where_no_report_is_we_are_told_what_to_name(etl: Command, sample: Path) -> None:
+    assert "name the output of a run" in etl("report", sample.parent).err
+    Path("_report.json").write_text("{}")
+    wrong = etl("report", ".")
+    assert (wrong.code, "not a report of flight-etl" in wrong.err) == (1, True)
