@@ -14,7 +14,7 @@ from flight_etl.errors import FlightEtlError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Stripped", "has_symbols", "machine_of", "strip", "tool"]
+__all__ = ["Stripped", "has_symbols", "loaded_part", "machine_of", "strip", "tool"]
 
 _SYMBOL_TABLE: Final = 2  # SHT_SYMTAB
 _MACHINES: Final = {62: "x86_64", 183: "aarch64"}  # e_machine of the ELF header
@@ -22,7 +22,7 @@ _MACHINES: Final = {62: "x86_64", 183: "aarch64"}  # e_machine of the ELF header
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stripped:
-    """How many libraries lost their symbols, and for which machines no `strip` was found."""
+    """How many libraries lost their symbols, and for which machines `loaded_part` stood in for `strip`."""
 
     libraries: int = 0
     without_tool: tuple[str, ...] = ()
@@ -49,6 +49,24 @@ def has_symbols(path: Path) -> bool:
     return _SYMBOL_TABLE in kinds
 
 
+def loaded_part(data: bytes) -> bytes:
+    """Give a 64-bit ELF file up to the last byte that its program headers name, which is all that a loader reads.
+
+    Less thorough than strip and in need of no tool: sections behind it, symbols and debug information among them, go, and with
+    them the table of sections, so that debuggers and linkers can do nothing with the file any more.
+    """
+    begin = int.from_bytes(data[0x20:0x28], "little")
+    size, count = (int.from_bytes(data[at : at + 2], "little") for at in (0x36, 0x38))
+    end = begin + size * count
+    for at in range(begin, end, size):
+        offset, length = (int.from_bytes(data[at + place : at + place + 8], "little") for place in (0x08, 0x20))
+        end = max(end, offset + length)
+    part = bytearray(data[:end])
+    part[0x28:0x30] = bytes(8)  # where the table of sections is
+    part[0x3C:0x40] = bytes(4)  # how many there are, and which holds their names
+    return bytes(part)
+
+
 def tool(name: str, machine: str) -> str | None:
     """Path of a binutils or gcc program that works on files of this machine, if one is installed."""
     native = machine == platform.machine()
@@ -72,16 +90,20 @@ def strip(folder: Path, libraries: Iterable[Path]) -> Stripped:
         program = tool("strip", machine)
         if program is None:
             missing.append(machine)
-            continue
         for path in paths:
             _strip(program, path)
         done += len(paths)
     return Stripped(libraries=done, without_tool=tuple(missing))
 
 
-def _strip(program: str, path: Path) -> None:
+def _strip(program: str | None, path: Path) -> None:
     """Put a stripped copy in the place of the file: one that this process has loaded must not change under it."""
     part = path.with_name(f"{path.name}.part")
+    if program is None:
+        part.write_bytes(loaded_part(path.read_bytes()))
+        part.chmod(path.stat().st_mode)
+        part.replace(path)
+        return
     done = subprocess.run([program, "--strip-unneeded", "-o", part, path], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         part.unlink(missing_ok=True)

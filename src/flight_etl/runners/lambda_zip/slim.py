@@ -50,7 +50,7 @@ def slim(folder: Path, target: Target) -> Slimmed:
     _remove_unneeded(folder)
     _remove_aliases(folder)
     notes = [
-        f"no strip for {machine} here: libraries keep their symbols, about 50 MB; install binutils for {machine} or llvm"
+        f"no strip for {machine} here: libraries were cut behind what a loader reads, and debuggers cannot read them"
         for machine in elf.strip(folder, sorted(folder.rglob("*.so*"))).without_tool
     ]
     notes += _compiled(folder, target)
