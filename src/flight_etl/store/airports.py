@@ -1,6 +1,6 @@
 """The table of airfields that `airportsdata` packages, as the value that `core` works with.
 
-A Lambda package holds it as one Arrow file that `write_compact` made, since reading the CSV costs a cold start a quarter of a
+A Lambda package holds it as one Arrow file that `write_compact` made, since reading the CSV costs a cold start a tenth of a
 second.
 """
 
