@@ -123,7 +123,8 @@ def compact(
         units = _dirty(update.files, request)
         if not units:
             note = "nothing to do: all of it is compact already"
-            return Report(inputs=(), notes=(note,), seconds=time.monotonic() - started, decoder=decoder_name())
+            seconds, peak = time.monotonic() - started, resources.peak_rss_mb()
+            return Report(inputs=(), notes=(note,), seconds=seconds, peak_rss_mb=peak, decoder=decoder_name())
         told = {stored.of_footer(update.footer(file), name=update.place(file.name)) for unit in units.values() for file in unit}
         own = stored.agreed(told, settings, request.chosen)
         if own.output.partition_by is None and None not in days:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from flight_etl.core.decode import decoder_name
 from flight_etl.errors import InputError, NotFound, SettingsError
 from flight_etl.report import InputReport, Report
+from flight_etl.resources import peak_rss_mb
 from flight_etl.runners import places, stored
 from flight_etl.runners.form import footer
 from flight_etl.store.dataset import by_content
@@ -112,8 +113,13 @@ def add(
         if not plan.take.sources:
             failed = tuple(InputReport(path=path, error=str(error), failure=error) for path, error in found.failed)
             notes = (*found.notes, *plan.notes)
-            seconds = time.monotonic() - started
-            return Report(inputs=(*plan.skip, *failed), notes=notes, seconds=seconds, decoder=decoder_name())
+            return Report(
+                inputs=(*plan.skip, *failed),
+                notes=notes,
+                seconds=time.monotonic() - started,
+                peak_rss_mb=peak_rss_mb(),
+                decoder=decoder_name(),
+            )
         before = states(plan.take)
         report = produce(plan.take, update.directory, update.place)
         gone = {name for batch in plan.again for name in (*batch.files, *batch.quarantine)}
