@@ -50,7 +50,7 @@ def test_a_null_beside_an_address_is_a_value() -> None:
 
 
 def test_what_stands_behind_a_long_array_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flight_etl.core.decode.collect._HELD_BYTES", 300)
+    monkeypatch.setattr("flight_etl.core.decode.collect.HELD_BYTES", 300)
     documents = [{"states": [_row()] * 20, "time": 5}, {"states": [_row()] * 20, "time": 6}]
     for block in (3, 1 << 20):
         result = decoded(Memory(_dump(*documents), block), "opensky", chunk_rows=4)

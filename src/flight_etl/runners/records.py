@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flight_etl.core.decode import decode
+from flight_etl.core import extras
+from flight_etl.core.decode import Decoder
 from flight_etl.errors import FlightEtlError
 from flight_etl.outcome import Outcome, add_counts
 from flight_etl.pipeline import RECORD_STAGES, Context, run_stages
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from flight_etl.runners.means import Means
     from flight_etl.settings import Settings
     from flight_etl.store.reading import Source
+
+    _Piece = tuple[Outcome, str]  # what a decoder gave, by which layout
 
 __all__ = ["Ledger", "Progress", "record_outcomes"]
 
@@ -73,11 +76,22 @@ class Ledger:
             account = self.accounts[number].dropped
             account[reasons[word]] = account.get(reasons[word], 0) + int(per_pair[pair])
 
+    def read(self, raw: Outcome) -> None:
+        """Book what a decoder has given, broken records included."""
+        for at, rows in self._per_input(raw.kept) + self._per_input(raw.dropped):
+            self.accounts[at].read += rows
+
     def write(self, table: pa.Table) -> None:
         """Book written rows."""
-        per_input = np.bincount(table[INPUT].to_numpy(), minlength=len(self.accounts))
-        for at in np.flatnonzero(per_input):
-            self.accounts[at].written += int(per_input[at])
+        for at, rows in self._per_input(table):
+            self.accounts[at].written += rows
+
+    def _per_input(self, table: pa.Table) -> list[tuple[int, int]]:
+        """Number of each input that has rows in a table, and how many."""
+        if not table.num_rows:
+            return []
+        rows = np.bincount(table[INPUT].to_numpy(), minlength=len(self.accounts))
+        return [(at, int(rows[at])) for at in np.flatnonzero(rows).tolist()]
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add what a stage changed."""
@@ -114,52 +128,77 @@ def record_outcomes(
     `means.piece_rows` is asked before each chunk: one that has more rows is cut.
     """
     total = sum(source.size_bytes for source in sources)
-    done = rows = 0
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="records") as pool:
         under_way: deque[Future[Outcome]] = deque()
-        for number, source in enumerate(sources):
-            account = ledger.accounts[number]
-            for raw, layout in _pieces(_decoded(source, settings, account, means), means):
-                context = Context(settings=settings, layout=layout)
-                under_way.append(pool.submit(_record_stages, raw, number, context))
+        rows = 0
+        pieces = _cut(_decoded(sources, settings, ledger, means), means)
+        for done, piece in _batched(pieces, lambda: min(settings.decode.chunk_rows, means.piece_rows())):
+            under_way.append(pool.submit(_record_stages, piece, settings))
+            for raw, _ in piece:
+                ledger.read(raw)
                 rows += raw.kept.num_rows
-                if progress is not None:
-                    progress(Progress(done + source.consumed_bytes, total, rows, "reading"))
-                if len(under_way) > workers:
-                    yield under_way.popleft().result()
-            done += source.size_bytes
+            if progress is not None:
+                progress(Progress(done, total, rows, "reading"))
+            if len(under_way) > workers:
+                yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
 
 
-def _pieces(chunks: Iterator[tuple[Outcome, str]], means: Means) -> Iterator[tuple[Outcome, str]]:
-    """Cut chunks; what was dropped, and what is counted, go with the first piece."""
-    for raw, layout in chunks:
+def _cut(pieces: Iterator[tuple[int, _Piece]], means: Means) -> Iterator[tuple[int, _Piece]]:
+    """Cut pieces; what was dropped, and what is counted, go with the first part."""
+    for done, (raw, layout) in pieces:
         rows = means.piece_rows()
         if raw.kept.num_rows <= rows:
-            yield raw, layout
+            yield done, (raw, layout)
             continue
-        yield replace(raw, kept=raw.kept.slice(0, rows)), layout
+        yield done, (replace(raw, kept=raw.kept.slice(0, rows)), layout)
         for begin in range(rows, raw.kept.num_rows, rows):
-            yield Outcome(raw.kept.slice(begin, rows), raw.dropped.slice(0, 0)), layout
+            yield done, (Outcome(raw.kept.slice(begin, rows), raw.dropped.slice(0, 0)), layout)
 
 
-def _decoded(source: Source, settings: Settings, account: _Account, means: Means) -> Iterator[tuple[Outcome, str]]:
-    try:
-        layout = means.detect(source, settings.decode)
-        if layout is None:
-            return
-        account.layout = layout.name
-        for outcome in decode(source, layout, settings.decode):
-            account.read += outcome.kept.num_rows + outcome.dropped.num_rows
-            yield outcome, layout.name
-    except FlightEtlError as error:
-        account.failure = error
+def _decoded(sources: Sequence[Source], settings: Settings, ledger: Ledger, means: Means) -> Iterator[tuple[int, _Piece]]:
+    """Give what all sources are decoded to, and the stored bytes that were used up by then."""
+    decoder = Decoder(settings.decode)
+    done = 0
+    for number, source in enumerate(sources):
+        account = ledger.accounts[number]
+        try:
+            layout = means.detect(source, settings.decode)
+            if layout is not None:
+                account.layout = layout.name
+                for piece in decoder.decode(source, layout, number):
+                    yield done + source.consumed_bytes, piece
+        except FlightEtlError as error:
+            account.failure = error
+        done += source.size_bytes
+    for piece in decoder.flush():
+        yield done, piece
 
 
-def _record_stages(raw: Outcome, number: int, context: Context) -> Outcome:
-    table = raw.kept.append_column(INPUT, pa.array(np.full(raw.kept.num_rows, number, np.int32)))
-    at = raw.dropped.schema.get_field_index(INPUT)
-    own = raw.dropped.set_column(at, raw.dropped.schema.field(at), pa.array(np.full(raw.dropped.num_rows, number, np.int32)))
-    outcome = run_stages(table, RECORD_STAGES, context)
-    return Outcome(outcome.kept, pa.concat_tables([own, outcome.dropped]), add_counts([raw.counts, outcome.counts]))
+def _batched(pieces: Iterator[tuple[int, _Piece]], most: Callable[[], int]) -> Iterator[tuple[int, list[_Piece]]]:
+    """Put pieces of one layout together, up to `most` rows, since many small files would cost more than their records."""
+    held: list[_Piece] = []
+    count = done = 0
+    for after, piece in pieces:
+        size, rows = piece[0].kept.num_rows, most()
+        if held and (count + size > rows or piece[1] != held[0][1]):
+            yield done, held
+            held, count = [], 0
+        held.append(piece)
+        count += size
+        done = after
+        if count >= rows:
+            yield done, held
+            held, count = [], 0
+    if held:
+        yield done, held
+
+
+def _record_stages(pieces: Sequence[_Piece], settings: Settings) -> Outcome:
+    raws, layout = [raw for raw, _ in pieces], pieces[0][1]
+    table = raws[0].kept if len(raws) == 1 else extras.concat([raw.kept for raw in raws])
+    outcome = run_stages(table, RECORD_STAGES, Context(settings=settings, layout=layout))
+    dropped = [raw.dropped for raw in raws if raw.dropped.num_rows]
+    counts = [raw.counts for raw in raws]
+    return Outcome(outcome.kept, pa.concat_tables([*dropped, outcome.dropped]), add_counts([*counts, outcome.counts]))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["Collector", "Document", "Dropped", "Records", "leads_to"]
+__all__ = ["HELD_BYTES", "Collector", "Document", "Dropped", "Records", "leads_to"]
 
-_HELD_BYTES: Final = 8 << 20  # B of records that wait for the end of their document; more: look ahead
+HELD_BYTES: Final = 8 << 20  # B of records that wait for the end of their document; more: look ahead
 _SNIPPET: Final = 80  # B of a broken record that are quoted
 
 
@@ -96,9 +96,9 @@ class Collector:
 
     def take(self, count: int, *, rest: bool = False) -> Iterator[Records]:
         """Give out records, `count` at a time, as far as their documents are known; with `rest`, all of them."""
-        while len(self.found) >= count or (self.found and (rest or self._held > _HELD_BYTES)):
+        while len(self.found) >= count or (self.found and (rest or self._held > HELD_BYTES)):
             part = min(count, len(self.found))
-            if not (rest or self.found.documents[part - 1].complete or self._held > _HELD_BYTES):
+            if not (rest or self.found.documents[part - 1].complete or self._held > HELD_BYTES):
                 return
             self._complete(self.found.documents[part - 1])
             yield self._split(part)
@@ -115,7 +115,7 @@ class Collector:
     def is_ready(self) -> bool:
         """Whether `take` should be called now: there is enough, and nothing has to be looked up, or too much to wait."""
         count = self._settings.chunk_rows
-        if self._held > _HELD_BYTES or len(self.dropped) >= count:
+        if self._held > HELD_BYTES or len(self.dropped) >= count:
             return True
         return len(self.found) >= count and self.found.documents[count - 1].complete
 

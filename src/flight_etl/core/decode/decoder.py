@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from flight_etl.core.decode.collect import Dropped, Records
@@ -14,7 +15,7 @@ from flight_etl.core.decode.reference import raw_table
 from flight_etl.core.decode.walk import Walker
 from flight_etl.errors import InputError, Place
 from flight_etl.outcome import Outcome, add_counts
-from flight_etl.schema import DROPPED_SCHEMA
+from flight_etl.schema import DROPPED_SCHEMA, INPUT
 
 try:
     from flight_etl.core.decode.fast import fast_walker
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["decode", "decoder_name"]
+__all__ = ["Decoder", "decode", "decoder_name"]
 
 _MORE = "; what came before was read"
 
@@ -50,16 +51,80 @@ def decode(source: Source, layout: Layout, settings: DecodeSettings) -> Iterator
             yield Outcome(table, _dropped_table(dropped), counts)
         return
     walker = Walker(source, layout, settings) if fast_walker is None else fast_walker(source, layout, settings)
+    for records in _found(walker, settings.chunk_rows):
+        yield _outcome(walker, records, layout, settings)
+    yield from _rest(walker, layout, settings)
+    _check_end(walker, source, layout)
+
+
+def _found(walker: Walker, count: int) -> Iterator[Records]:
+    """Records as they come together."""
     for _ in walker.walk():
-        for records in walker.take(settings.chunk_rows):
-            yield _outcome(walker, records, layout, settings)
-        if len(walker.dropped) >= settings.chunk_rows:
-            yield _outcome(walker, Records(), layout, settings)
+        yield from walker.take(count)  # Batches look like Records to the walker
+        if len(walker.dropped) >= count:
+            yield Records()
+
+
+def _rest(walker: Walker, layout: Layout, settings: DecodeSettings) -> Iterator[Outcome]:
     for records in walker.take(settings.chunk_rows, rest=True):
         yield _outcome(walker, records, layout, settings)
     if walker.dropped:
         yield _outcome(walker, Records(), layout, settings)
-    _check_end(walker, source, layout)
+
+
+class Decoder:
+    """Decodes one source after another. The rows of small ones wait for the next, since each table costs more than a few rows.
+
+    Tables have a column for the number of the input, and come with the name of their layout.
+    """
+
+    def __init__(self, settings: DecodeSettings) -> None:
+        self._settings = settings
+        self._layout: Layout | None = None
+        self._batches: Any = None  # of the fast decoder
+
+    def decode(self, source: Source, layout: Layout, number: int) -> Iterator[tuple[Outcome, str]]:
+        """Give RAW rows as `decode` does, and raise as it does; what waits comes with the next call or with `flush`."""
+        if layout is not self._layout:
+            yield from self.flush()
+        if fast_walker is None or layout.rows not in ("object", "array"):
+            for outcome in decode(source, layout, self._settings):
+                yield _of_input(outcome, number), layout.name
+            return
+        walker = fast_walker(source, layout, self._settings, self._batches)
+        self._layout, self._batches = layout, None
+        found: Any = walker.found
+        if not isinstance(found, Records):
+            found.begin(number)
+        for records in _found(walker, self._settings.chunk_rows):
+            yield _of_input(_outcome(walker, records, layout, self._settings), number, records), layout.name
+        self._batches = getattr(walker, "batches", None)
+        if self._batches is None:
+            for records in walker.take(self._settings.chunk_rows, rest=True):
+                yield _of_input(_outcome(walker, records, layout, self._settings), number, records), layout.name
+        if walker.dropped or walker.counts:
+            yield _of_input(_outcome(walker, Records(), layout, self._settings), number), layout.name
+        _check_end(walker, source, layout)
+
+    def flush(self) -> Iterator[tuple[Outcome, str]]:
+        """Give what waits."""
+        batches, self._batches = self._batches, None
+        if batches is None or not len(batches):
+            return
+        assert self._layout is not None
+        batch = batches.split(len(batches))
+        table, counts = batch.table(self._layout, max_extras=self._settings.max_extra_columns)
+        yield _of_input(Outcome(table, _dropped_table(()), counts), 0, batch), self._layout.name
+
+
+def _of_input(outcome: Outcome, number: int, records: Records | Batch | None = None) -> Outcome:
+    """Give rows the number of their input; dropped records are all of the latest."""
+    rows = outcome.kept.num_rows
+    inputs = records.inputs() if isinstance(records, Batch) else np.full(rows, number, np.int32)
+    at = outcome.dropped.schema.get_field_index(INPUT)
+    own = pa.array(np.full(outcome.dropped.num_rows, number, np.int32))
+    dropped = outcome.dropped.set_column(at, outcome.dropped.schema.field(at), own) if len(own) else outcome.dropped
+    return Outcome(outcome.kept.append_column(INPUT, pa.array(inputs)), dropped, outcome.counts)
 
 
 def _outcome(walker: Walker, records: Records | Batch, layout: Layout, settings: DecodeSettings) -> Outcome:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from flight_etl.core.decode import _fast
+from flight_etl.core.decode.collect import HELD_BYTES
 from flight_etl.core.decode.fast_table import Batch
 from flight_etl.core.decode.plan import plan_of
 from flight_etl.core.decode.scan import Verdict
@@ -27,13 +28,20 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["fast_walker"]
+__all__ = ["Batches", "FastWalker", "fast_walker"]
 
 
-def fast_walker(source: Source, layout: Layout, settings: DecodeSettings) -> Walker:
-    """Walker for a layout: the fast one, where the parser knows such layouts."""
-    plan = plan_of(layout)
-    return Walker(source, layout, settings) if plan is None else FastWalker(source, layout, settings, plan)
+def fast_walker(source: Source, layout: Layout, settings: DecodeSettings, batches: Batches | None = None) -> Walker:
+    """Walker for a layout: the fast one, where the parser knows such layouts.
+
+    With `batches`, which must be of the same layout, it goes on filling what another source has left.
+    """
+    if batches is None:
+        plan = plan_of(layout)
+        if plan is None:
+            return Walker(source, layout, settings)
+        batches = Batches(_fast.Parser(plan, settings.max_depth), plan, settings.chunk_rows)
+    return FastWalker(source, layout, settings, batches)
 
 
 _BLANK: Final = rb"[ \t\r\n]*+"
@@ -60,14 +68,23 @@ class _Stop(NamedTuple):
 class FastWalker(Walker):
     """A Walker that gives batches in the place of records."""
 
-    def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, plan: Plan, offset: int = 0) -> None:
-        super().__init__(source, layout, settings, offset)
-        self._batches = _Batches(_fast.Parser(plan, settings.max_depth), plan, settings.chunk_rows)
-        self.found = self._batches  # type: ignore[assignment]  # of the same shape as Records
+    def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, batches: Batches) -> None:
+        super().__init__(source, layout, settings)
+        self._batches = batches
+        self._held = batches.size
+        self.found = batches  # type: ignore[assignment]  # of the same shape as Records
         self._single = replace(settings, chunk_rows=1)
         self._before: re.Pattern[bytes] | None = (
             None if any(len(path) > 1 for path in self._paths) or not self._paths else _head_before(self._names)
         )
+
+    @property
+    def batches(self) -> Batches | None:
+        """What may wait for the rows of the next source; None where all must be handed out."""
+        rows = len(self._batches)
+        known = not rows or self._batches[rows - 1].complete
+        whole = self.cut_at is None and self.window.failure is None
+        return self._batches if known and whole and self._held <= HELD_BYTES else None
 
     # -- documents: members round the records, where they are plain ----------------------------------------------------
 
@@ -165,12 +182,18 @@ class FastWalker(Walker):
         return batch  # type: ignore[return-value]
 
 
-class _Batches:
+class Batches:
     """Batches of at most `chunk_rows` rows, of which the parser fills the last one. To the walker they look like Records."""
 
     def __init__(self, parser: _fast.Parser, plan: Plan, chunk_rows: int) -> None:
         self._parser, self._plan, self._chunk_rows = parser, plan, chunk_rows
         self._batches = [Batch(plan)]
+        self._input = 0
+
+    def begin(self, number: int) -> None:
+        """Say that what comes now is of another input."""
+        self._input = number
+        self._batches[-1].begin(number)
 
     def __len__(self) -> int:
         return (len(self._batches) - 1) * self._chunk_rows + self._batches[-1].rows
@@ -181,7 +204,7 @@ class _Batches:
         return sum(batch.size for batch in self._batches)
 
     @property
-    def documents(self) -> _Batches:
+    def documents(self) -> Batches:
         """Documents by row."""
         return self
 
@@ -207,13 +230,17 @@ class _Batches:
         """Take what was parsed into the batch that is full, and begin the next one."""
         if self._batches[-1].rows == self._chunk_rows:
             self._batches[-1].take(self._parser)
-            self._batches.append(Batch(self._plan))
+            self._append()
+
+    def _append(self) -> None:
+        self._batches.append(Batch(self._plan))
+        self._batches[-1].begin(self._input)
 
     def split(self, count: int) -> Batch:
         """Take off the first batch, which has `count` rows."""
         batch = self._batches.pop(0)
         if not self._batches:
             batch.take(self._parser)
-            self._batches.append(Batch(self._plan))
+            self._append()
         assert batch.rows == count
         return batch

@@ -58,6 +58,16 @@ class Batch:
         self._odd = Records()
         self._odd_rows: list[int] = []
         self._parsed: _Parsed | None = None
+        self._inputs: list[tuple[int, int]] = []  # first row of each input, and its number
+
+    def begin(self, number: int) -> None:
+        """Say which input the rows to come are of."""
+        self._inputs.append((self.rows, number))
+
+    def inputs(self) -> npt.NDArray[np.int32]:
+        """Number of each row's input."""
+        begins, numbers = [row for row, _ in self._inputs], [number for _, number in self._inputs]
+        return np.repeat(np.array(numbers, np.int32), np.diff([*begins, self.rows]))
 
     def add_run(self, rows: int, size: int, piece: tuple[bytes, int], document: Document) -> None:
         """Count rows that the parser has taken from a piece of the stream."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["detect"]
 
-_HEAD_BYTES: Final = 4 << 20  # B that are looked at
-_RECORDS: Final = 64  # records that are looked at
+_HEADS_BYTES: Final = (1 << 14, 4 << 20)  # B that are looked at, and as many more where these do not tell
+_RECORDS: Final = 64  # records that are looked at,
+_FEW: Final = 8  # and first, since most sources show by these what they are
 _CSV: Final = "opensky-history-csv"
 
 _FOREIGN: Final = (
@@ -60,34 +61,38 @@ def detect(source: Source, settings: DecodeSettings) -> Layout | None:
 
     Raises InputError for content that is no known layout, SettingsError for a layout that is not one.
     """
-    data = _head(source)
-    text = data.removeprefix(BOM).lstrip()
+    window = Window(source.open())
+    text = b""
+    for size in _HEADS_BYTES:
+        data = _head(window, size)
+        text = data.removeprefix(BOM).lstrip()
+        if not text:
+            continue
+        is_json = text.startswith((b"{", b"["))
+        if settings.layout is not None:
+            return _named(settings.layout, is_json=is_json)
+        if not is_json:
+            if _is_csv(text):
+                return LAYOUTS[_CSV]
+            raise InputError(_what(text, data), place=Place(source.name))
+        layout = _by_records(_Head(source.name, data))
+        if layout is not None:
+            return layout
     if not text:
         return None
-    is_json = text.startswith((b"{", b"["))
-    if settings.layout is not None:
-        return _named(settings.layout, is_json=is_json)
-    if not is_json:
-        if _is_csv(text):
-            return LAYOUTS[_CSV]
-        raise InputError(_what(text, data), place=Place(source.name))
-    layout = _by_records(_Head(source.name, data))
-    if layout is None:
-        raise InputError(
-            f"JSON, but none of the layouts {', '.join(LAYOUT_NAMES)}; name one with --layout if it is one of them",
-            place=Place(source.name),
-        )
-    return layout
+    raise InputError(
+        f"JSON, but none of the layouts {', '.join(LAYOUT_NAMES)}; name one with --layout if it is one of them",
+        place=Place(source.name),
+    )
 
 
-def _head(source: Source) -> bytes:
+def _head(window: Window, size: int) -> bytes:
     """First bytes of the source. An error counts only when nothing could be read."""
-    window = Window(source.open())
-    while len(window.data) < _HEAD_BYTES and window.more(0):
+    while len(window.data) < size and window.more(0):
         pass
     if window.failure is not None and not window.data:
         raise window.failure
-    return window.data[:_HEAD_BYTES]
+    return window.data[:size]
 
 
 def _named(name: str, *, is_json: bool) -> Layout:
@@ -123,16 +128,31 @@ def _by_records(head: _Head) -> Layout | None:
     for layout in LAYOUTS.values():
         if layout.rows in ("csv", "columns") or not _may_lead_to_records(data, layout):
             continue
+        walker: Walker = _Glance(head, layout, DecodeSettings(chunk_rows=_FEW))
+        if _shows(walker, layout):
+            return layout
         walker = Walker(head, layout, DecodeSettings(chunk_rows=_RECORDS))
-        try:
-            next(walker.walk(), None)
-        except FlightEtlError:
-            continue
-        if any(_fits(layout, value, document.envelope) for value, document in _found(walker)):
+        if _shows(walker, layout):
             return layout
         if walker.empty_documents and not walker.found and empty is None:
             empty = layout
     return empty
+
+
+class _Glance(Walker):
+    """Gives way after the first records, whatever stands behind them in their document."""
+
+    def is_ready(self) -> bool:
+        return len(self.found) >= _FEW or super().is_ready()
+
+
+def _shows(walker: Walker, layout: Layout) -> bool:
+    """Whether a record of the layout is among those that the walker finds first."""
+    try:
+        next(walker.walk(), None)
+    except FlightEtlError:
+        return False
+    return any(_fits(layout, value, document.envelope) for value, document in _found(walker))
 
 
 def _found(walker: Walker) -> Iterator[tuple[Any, Any]]:
