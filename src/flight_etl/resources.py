@@ -34,7 +34,7 @@ _RESERVE_BYTES: Final = 88 * _MIB  # libraries still to be imported, airport tab
 _TRACK_BYTES_PER_ROW: Final = 700
 _TRACK_COPIES: Final = 2.5
 _USUAL_ROW_BYTES: Final = 170  # B in memory of a row without extra columns
-_MAX_RANGE_ROWS: Final = 400_000  # more gains no speed, and fewer fit the caches better
+_MAX_RANGE_ROWS: Final = 131_072  # more gains no speed, fewer fit the caches better and keep all threads at work
 _MIN_RANGE_ROWS: Final = 20_000
 _MAX_RUN_BYTES: Final = 256 * _MIB
 _ROOMY_BYTES: Final = 2_000 * _MB  # B; under a limit above it, freed memory is kept
@@ -78,7 +78,7 @@ def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used
         limit_bytes=limit,
         held_bytes=int(room * 0.3),
         run_bytes=min(int(room * 0.15), _MAX_RUN_BYTES),
-        range_bytes=int(room * 0.6) // workers,
+        range_bytes=int(room * 0.6) // (workers + 1),  # one is being written
         workers=workers,
     )
 

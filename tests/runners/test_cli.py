@@ -513,7 +513,7 @@ def test_places_that_are_not_local_are_refused_by_name(etl: Command) -> None:
 def test_an_interrupted_run_leaves_nothing(
     start: Callable[..., subprocess.Popen[bytes]], generated: Callable[..., Path], tmp_path: Path, number: int
 ) -> None:
-    sample = generated(150_000, layout="trace")
+    sample = generated(300_000, layout="trace")
     process = start("run", sample, "-o", "out")
     deadline = time.monotonic() + 30
     while not any(path.name.startswith(".out") for path in tmp_path.iterdir()) and time.monotonic() < deadline:

@@ -39,6 +39,21 @@ def test_the_file_is_the_same_whatever_the_chunks_workers_and_memory(
     assert Path("plain.parquet").read_bytes() == Path("other.parquet").read_bytes()
 
 
+@pytest.mark.parametrize("keys", [0, 2, 9])
+def test_keys_that_come_late_do_not_show_in_the_file(etl: Command, keys: int) -> None:
+    """Rows are written while others are read; a column that appears later is as if it had been there from the first row."""
+    lines = [{"icao24": "abc001", "timestamp": 1_700_000_000 + n} | {f"k{n * keys // 4_000}": n} for n in range(4_000)]
+    Path("in.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    etl("convert", "in.ndjson", "plain.parquet")
+    etl("convert", "in.ndjson", "other.parquet", "--chunk-size", "90", "--workers", "2", "--set", "output.row_group_rows=1000")
+    etl("convert", "in.ndjson", "again.parquet", "--set", "output.row_group_rows=1000")
+    assert Path("other.parquet").read_bytes() == Path("again.parquet").read_bytes()
+    assert pq.read_table("other.parquet").equals(pq.read_table("plain.parquet"))
+    assert [name for name in pq.read_schema("other.parquet").names if name.startswith("k")] == [
+        f"k{n}" for n in range(max(keys, 1))
+    ]
+
+
 def test_dropped_records_go_to_a_quarantine_of_the_files_own_name(etl: Command) -> None:
     Path("in.json").write_text('[{"icao24":"abc001","timestamp":1700000000},{"icao24":"nothex","timestamp":1}]')
     report = etl("convert", "in.json", "out.parquet", "--json").json

@@ -105,7 +105,7 @@ _OPTIONS: Final[dict[str, Callable[[Command], Command]]] = {
         help="Phases by flight or by point.  [default: context]",
     ),
     "workers": click.option("--workers", metavar="N", help="Threads.  [default: one per core]"),
-    "chunk-size": click.option("--chunk-size", metavar="ROWS", help="Rows per batch.  [default: 10000]"),
+    "chunk-size": click.option("--chunk-size", metavar="ROWS", help="Rows per batch.  [default: as memory permits]"),
     "memory-limit-mb": click.option(
         "--memory-limit-mb", metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]"
     ),

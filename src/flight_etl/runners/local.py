@@ -7,6 +7,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.means import MEANS
+from flight_etl.runners.pen import Draft, Pen
 from flight_etl.runners.records import Ledger, Progress, record_outcomes
 from flight_etl.runners.spool import Spool
 from flight_etl.runners.tracks import track_outcomes
@@ -175,13 +177,15 @@ def _write_tracks(
     blocks = whole_blocks(gather.ranges(plan, rows=rows), settings.segment, rows=rows)
     tally = Tally()
     done = 0
-    for outcome in track_outcomes(blocks, context, workers=budget.workers):
-        _book(outcome, ledger, quarantine)
-        ledger.write(outcome.kept)
-        tally.add(outcome.kept)
-        writer.write(outcome.kept.select(schema.names))
-        done += outcome.kept.num_rows + outcome.dropped.num_rows
-        progress(Progress(done, gather.rows, done, "tracks"))
+    with Pen(writer.write) as pen:
+        for outcome in track_outcomes(blocks, context, workers=budget.workers):
+            _book(outcome, ledger, quarantine)
+            ledger.write(outcome.kept)
+            tally.add(outcome.kept)
+            pen.put(outcome.kept.select(schema.names))
+            done += outcome.kept.num_rows + outcome.dropped.num_rows
+            progress(Progress(done, gather.rows, done, "tracks"))
+        pen.wait()
     for written in writer.close():
         tally.outputs.append(str(written.path))
         tally.bytes_out += written.bytes
@@ -206,17 +210,17 @@ def convert(input: str, output: str, settings: Settings | None = None, *, progre
         with _scratch(settings, staging.part.parent) as spill:
             spool = Spool(spill, budget.held_bytes)
             codes: set[str] = set()
-            for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
-                _book(outcome, ledger, quarantine)
-                ledger.write(outcome.kept)
-                codes.update(pc.unique(outcome.kept["icao24"]).to_pylist())
-                spool.add(outcome.kept)
+            planned, opened = partial(final_schema, NORMAL, None, settings=settings), partial(_single, staging.part, settings)
+            with Draft(spool, planned, opened) as draft:
+                for outcome in record_outcomes(found.sources, settings, ledger, workers=budget.workers, progress=progress):
+                    _book(outcome, ledger, quarantine)
+                    ledger.write(outcome.kept)
+                    codes.update(pc.unique(outcome.kept["icao24"]).to_pylist())
+                    spool.add(outcome.kept)
+                    draft.add(outcome.kept)
+                tally.bytes_out = sum(written.bytes for written in draft.close())
             tally.aircraft = len(codes)
-            schema, plan = final_schema(NORMAL, None, spool.kinds, settings)
-            writer = DatasetWriter(staging.part, schema, settings.output, footer(settings), sorted_by=(), single_file=True)
-            for table in spool.replay(plan):
-                writer.write(table.select(schema.names))
-            tally.bytes_out = sum(written.bytes for written in writer.close())
+            spool.close()
         quarantine.close()
         tally.outputs = [sibling(output, staging.part.name)]
         place = sibling(output, staging.quarantine.name) if staging.quarantine.exists() else None
@@ -313,6 +317,10 @@ def inspect(path: str, settings: Settings | None = None, *, rows: int = 10) -> I
         warnings=warnings_of(ledger.counts, settings),
         error="; ".join(str(account.failure) for account in ledger.accounts if account.failure) or None,
     )
+
+
+def _single(path: Path, settings: Settings, schema: pa.Schema) -> DatasetWriter:
+    return DatasetWriter(path, schema, settings.output, footer(settings), sorted_by=(), single_file=True)
 
 
 def _book(outcome: Outcome, ledger: Ledger, quarantine: QuarantineWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from flight_etl.settings_rules import check, from_mapping, override
 __all__ = ["CONFIG_FILE", "FLAGS", "settings_of"]
 
 CONFIG_FILE: Final = "flight-etl.toml"
+_ROOMY_CHUNK_ROWS: Final = 65_536  # the fewer chunks, the less of the time goes to what each of them costs
+_TIGHT_MB: Final = 2_000  # MB; under a limit below it, chunks stay as small as elsewhere
 
 # Flag -> section and field of Settings.
 FLAGS: Final = {
@@ -32,7 +35,7 @@ FLAGS: Final = {
 
 def settings_of(options: dict[str, Any]) -> Settings:
     """Settings by precedence: flag, environment, file, default. Raises SettingsError; takes everything out of `options`."""
-    settings = Settings()
+    settings = _automatic()
     path = options.pop("config", None) or (CONFIG_FILE if Path(CONFIG_FILE).is_file() else None)
     if path is not None:
         settings = from_mapping(_toml(Path(path)), base=settings, where=str(path))
@@ -60,7 +63,20 @@ def settings_of(options: dict[str, Any]) -> Settings:
             settings = override(settings, section, key, value, name=flag)
     assert not options, options  # an option that nothing reads
     check(settings)
-    return settings
+    return _within_memory(settings)
+
+
+def _automatic() -> Settings:
+    """Defaults of the command line, which has no chunk size of its own."""
+    settings = Settings()
+    return replace(settings, decode=replace(settings.decode, chunk_rows=_ROOMY_CHUNK_ROWS))
+
+
+def _within_memory(settings: Settings) -> Settings:
+    limit = settings.resources.memory_limit_mb
+    if settings.decode.chunk_rows != _ROOMY_CHUNK_ROWS or limit is None or limit >= _TIGHT_MB:
+        return settings
+    return replace(settings, decode=replace(settings.decode, chunk_rows=Settings().decode.chunk_rows))
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -45,15 +45,17 @@ class Spool:
             self._readers.append(RunReader(path, words=_WORDS))
             self._pending, self._pending_bytes = [], 0
 
-    def replay(self, plan: extras.ExtrasPlan) -> Iterator[pa.Table]:
-        """Give all rows in the order of their arrival, with extra columns as `plan` says. Call once."""
+    @property
+    def spilled(self) -> bool:
+        """Whether rows wait on disk."""
+        return bool(self._readers)
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Give all rows so far in the order of their arrival."""
         for reader in self._readers:
             for batch in range(reader.batches):
-                yield extras.conform(reader.read(batch), plan)
-            reader.close(remove=True)
-        for table in self._pending:
-            yield extras.conform(table, plan)
-        self._readers, self._pending = [], []
+                yield reader.read(batch)
+        yield from list(self._pending)
 
     def close(self) -> None:
         """Forget all rows and remove what is on disk."""

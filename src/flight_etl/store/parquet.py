@@ -86,6 +86,11 @@ class DatasetWriter:
         """Finish all files and name them, in order."""
         return self._writer.close()
 
+    def discard(self) -> None:
+        """Leave off: what is written will be overwritten or removed by who owns the folder."""
+        if isinstance(self._writer, _Series):
+            self._writer.discard()
+
 
 @dataclass(frozen=True, slots=True)
 class _Form:
@@ -146,6 +151,10 @@ class _Series:
             self._file = self._new_file()
         self._finish_file()
         return self.done
+
+    def discard(self) -> None:
+        self._pending, self._pending_rows = [], 0
+        self._finish_file()
 
     def _next_cut(self) -> int:
         """Rows of the next row group."""
