@@ -174,6 +174,21 @@ def test_tokens_of_every_kind_in_every_place(seed: int) -> None:
     assert_same(cut(random, data), layout, **options_of(random))
 
 
+@given(_SEEDS)
+@settings(max_examples=400, deadline=None)
+def test_many_documents_of_which_some_are_plain(seed: int) -> None:
+    """Whole documents are read at a time; one that is not plain takes nothing of the others along."""
+    random = Random(seed)
+    layout = random.choice([name for name in JSON_LAYOUTS if any(LAYOUTS[name].records)])
+    name = next(path for path in LAYOUTS[layout].records if path)[-1]
+    good = documents(random, layout).split(b"\n")[0]
+    odd = [good.replace(b'"%b"' % name.encode(), b'"\\u0061"'), good[: len(good) // 2], good.replace(b":", b" : "), b"{}"]
+    odd += [raw_documents(random, layout), damaged(random, good), good.replace(b"{", b'{"now":NaN,', 1), b"null"]
+    odd += [b'{"time":1e999,"now":[1],"%b":[]}' % name.encode(), b'{"%b":null}' % name.encode()]
+    parts = [good if random.random() < 0.7 else random.choice(odd) for _ in range(random.randrange(1, 40))]
+    assert_same(cut(random, random.choice([b"\n", b"", b" ,\r\n"]).join(parts)), layout, **options_of(random))
+
+
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50), st.integers(1, 20))
 @settings(max_examples=200, deadline=None)
 def test_numbers_are_the_nearest_float64(values: list[float], digits: int) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from flight_etl.core.decode import _fast
-from flight_etl.core.decode.collect import HELD_BYTES
+from flight_etl.core.decode.collect import HELD_BYTES, Document
 from flight_etl.core.decode.fast_table import Batch
+from flight_etl.core.decode.parse import parse
 from flight_etl.core.decode.plan import plan_of
 from flight_etl.core.decode.scan import Verdict
 from flight_etl.core.decode.walk import Walker
@@ -22,7 +23,7 @@ from flight_etl.core.decode.walk import Walker
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from flight_etl.core.decode.collect import Document, Records
+    from flight_etl.core.decode.collect import Records
     from flight_etl.core.decode.layout import Layout
     from flight_etl.core.decode.plan import Plan
     from flight_etl.core.decode.window import Source
@@ -44,6 +45,7 @@ def fast_walker(source: Source, layout: Layout, settings: DecodeSettings, batche
     return FastWalker(source, layout, settings, batches)
 
 
+_WHOLE_BYTES: Final = 1 << 18  # B of a document that is waited for
 _BLANK: Final = rb"[ \t\r\n]*+"
 _STRING: Final = rb'"[^"\\]*+"'
 _MEMBER: Final = _BLANK + _STRING + _BLANK + b":" + _BLANK + b"(?:" + _STRING + rb"|[-+.\w]++)" + _BLANK
@@ -62,6 +64,14 @@ class _Stop(NamedTuple):
     status: int
     at: int
     rows: int
+    nans: int
+
+
+class _Found(NamedTuple):
+    """What whole documents have brought."""
+
+    rows: int
+    empty: int  # documents without rows
     nans: int
 
 
@@ -87,6 +97,35 @@ class FastWalker(Walker):
         return self._batches if known and whole and self._held <= HELD_BYTES else None
 
     # -- documents: members round the records, where they are plain ----------------------------------------------------
+
+    def _object(self, at: int) -> Generator[None, None, int]:
+        after = self._documents(at) if self._batches.reads_documents else at
+        return after if after != at else (yield from super()._object(at))
+
+    def _documents(self, at: int) -> int:
+        """Read whole documents as long as they are plain and in memory; position in front of the first that is not."""
+        window, limit = self.window, self._settings.max_record_bytes
+        last = self.read + self._settings.chunk_rows
+        while self.read < last and not self.is_ready():
+            piece = (window.data, window.start)
+            status, end, found = self._batches.read_documents(piece, at, self.read, (limit, last - self.read), self._envelope_of)
+            self.read += found.rows
+            self.empty_documents += found.empty
+            self._held += end - at
+            if found.nans:
+                self.counts["nan_token"] = self.counts.get("nan_token", 0) + found.nans
+            at = end
+            if status == _fast.FULL:
+                continue
+            # What is long is read as it comes; to wait for its end would be to read it again and again.
+            waits = status in (_fast.END, _fast.CUT) and not window.ended and window.end - at < _WHOLE_BYTES
+            if not (waits and window.more(at)):
+                break
+        return at
+
+    def _envelope_of(self, raw: bytes) -> dict[str, Any]:
+        members = parse(raw).value
+        return {key: members[key] for key in self._wanted if key in members}
 
     def _members(self, at: int, document: Document, *, keep: int) -> Generator[None, None, tuple[int, Verdict]]:
         opening = self._opening(at, document.envelope)
@@ -220,6 +259,35 @@ class Batches:
         batch.add_run(count, end + start - begin, piece, document)
         self._seal()
         return _Stop(status, start + end, count, nans)
+
+    @property
+    def reads_documents(self) -> bool:
+        """Whether the parser knows where documents have their records."""
+        return bool(self._plan.heads)
+
+    def read_documents(
+        self,
+        piece: tuple[bytes, int],
+        begin: int,
+        number: int,
+        most: tuple[int, int],
+        envelope_of: Callable[[bytes], dict[str, Any]],
+    ) -> tuple[int, int, _Found]:
+        """Have the parser read whole documents, as `run` reads records; `envelope_of` picks what is wanted of their members."""
+        batch = self._batches[-1]
+        data, start = piece
+        room = min(most[1], self._chunk_rows - batch.rows)
+        status, end, nans, places = self._parser.documents(data, begin - start, start, number, most[0], room)
+        rows = empty = 0
+        for at, head, head_end, tail, tail_end, count in places:
+            rows += count
+            if not count:
+                empty += 1
+                continue
+            envelope = envelope_of(b"{" + data[head:head_end] + b'"":0' + data[tail:tail_end] + b"}")
+            batch.add_run(count, tail_end - at, piece, Document(start + at, (), envelope, complete=True))
+        self._seal()
+        return status, start + end, _Found(rows, empty, nans)
 
     def add(self, number: int, at: int, raw: bytes, value: Any, document: Document) -> None:
         """Add a record that the reference decoder has parsed."""

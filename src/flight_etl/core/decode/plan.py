@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.core.decode.layout import Kind
@@ -69,6 +69,7 @@ class Plan:
     least: int = 0  # columns that a row has
     bool_at: int = -1  # where a bool shows that the row is of the variant
     variant_width: int = 0
+    heads: tuple[bytes, ...] = ()  # names under which documents have the array of records
 
     @property
     def rows_are_arrays(self) -> bool:
@@ -81,7 +82,11 @@ def plan_of(layout: Layout) -> Plan | None:
     known = layout.rows in ("object", "array") and layout.extras and all(len(field.path) <= 1 for field in _fields(layout))
     if not known:
         return None
-    return _plan_of_arrays(layout) if layout.rows == "array" else _plan_of_objects(layout)
+    plan = _plan_of_arrays(layout) if layout.rows == "array" else _plan_of_objects(layout)
+    paths = [path for path in layout.records if path]
+    if plan is None or any(len(path) > 1 for path in paths):
+        return plan
+    return replace(plan, heads=tuple(path[0].encode() for path in paths))
 
 
 def _fields(layout: Layout) -> list[Field]:

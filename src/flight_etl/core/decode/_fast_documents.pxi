@@ -1,0 +1,66 @@
+# Part of _fast.pyx: whole documents, whose members round the records are plain.
+
+cdef const char *plain_member(State *s, const char *p, Value *name, Value *value) noexcept nogil:
+    """Read `"name": value` at `p`, up to what follows it; a container is not read, only seen. NULL: not plain."""
+    cdef const char *after
+    cdef int64_t nans = s.nans
+    if p[0] != c'"':
+        return fail(s, p)
+    after = scan_string(s, p, name)
+    if after == NULL:
+        return NULL
+    after = blank(after)
+    if name.escaped or after[0] != c':':
+        return fail(s, after)
+    after = blank(after + 1)
+    if after[0] == c'[' or after[0] == c'{':
+        value.kind = V_NESTED
+        value.begin = after
+        return after
+    after = scan_scalar(s, after, value)
+    if after == NULL:
+        return NULL
+    if s.nans != nans:
+        return fail(s, p)
+    return blank(after)
+
+
+cdef inline bint is_head(State *s, Value *name) noexcept nogil:
+    """Whether the records may stand under this name."""
+    cdef int i
+    for i in range(s.head_count):
+        if s.head_sizes[i] == name.length and memcmp(s.heads[i], name.text, name.length) == 0:
+            return True
+    return False
+
+
+cdef const char *head_of(State *s, const char *p, Place *place) noexcept nogil:
+    """Position of the array of records of the document at `p`, and where the members before it are."""
+    cdef Value name, value
+    p = blank(p + 1)
+    place.head = p
+    while True:
+        place.head_end = p
+        p = plain_member(s, p, &name, &value)
+        if p == NULL:
+            return NULL
+        if is_head(s, &name):
+            return p if value.kind == V_NESTED and p[0] == c'[' else fail(s, p)
+        if value.kind == V_NESTED or p[0] != c',':
+            return fail(s, p)
+        p = blank(p + 1)
+
+
+cdef const char *tail_of(State *s, const char *p, Place *place) noexcept nogil:
+    """Position behind the document whose array of records ends before `p`, and where the members after it are."""
+    cdef Value name, value
+    p = blank(p)
+    place.tail = p
+    while p[0] == c',':
+        p = plain_member(s, blank(p + 1), &name, &value)
+        if p == NULL:
+            return NULL
+        if value.kind == V_NESTED or is_head(s, &name):
+            return fail(s, p)
+    place.tail_end = p
+    return p + 1 if p[0] == c'}' else fail(s, p)
