@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-ceph test-spark samples lint format docs bench lock clean
+.PHONY: help demo test test-all test-ceph test-spark samples lint format docs bench fuzz lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,10 @@ docs: $(READY)  ## write the generated pages anew
 
 bench: $(READY)  ## measure, and write dated records to benchmarks/records
 	$(BIN)/flight-etl bench --peers --rows 1M --save benchmarks/records --name "$$(date -u +%F)-peers"
+
+fuzz: $(READY)  ## fuzz the decoder for ten minutes, guided by coverage, under sanitizers (needs gcc)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check Cython setuptools
+	$(BIN)/python tests/fuzz/decoder.py 600
 
 lock: $(READY)  ## choose the newest permitted versions for development
 	$(BIN)/python -m pip install --quiet uv
