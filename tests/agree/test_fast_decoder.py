@@ -233,6 +233,13 @@ def test_a_variant_among_rows_of_other_widths() -> None:
     assert result.column("x:alert") == [None, True, None, False, None, None]
 
 
+def test_a_number_of_the_variant_has_its_own_token() -> None:
+    """Found by fuzzing: with -0 anywhere in the row, the token of a moved 0 was that of the usual place."""
+    data = b'{"time":5,"states":[["4b1901","SWR1","CH",1,1,-0.5,47.4,400,false,0,90,0,null,410,"7700",true,false,0]]}'
+    result = assert_same(data, "opensky")
+    assert (result.column("position_source"), result.column("spi")) == (["0"], [False])
+
+
 def test_text_is_a_dictionary_for_the_stages_behind() -> None:
     source = Memory(b'{"hex":"a","timestamp":1}\n{"hex":"a","timestamp":2}')
     (outcome,) = decode(source, LAYOUTS["flat"], DecodeSettings())

@@ -240,7 +240,7 @@ def _array_columns(table: _Columns, records: Records, layout: Layout) -> None:
             column = [None if value is None else _below(value, field.path) for value in column]
         if field.carry:
             column = _carried(column or [None] * len(rows), records.documents, field.name)
-        table.declared(field, column, _field_token(tokens, field))
+        table.declared(field, column, _field_token(tokens, field, variants))
     _array_extras(table, columns, variants, tokens, layout)
     _envelope_extras(table, records, layout)
 
@@ -291,11 +291,13 @@ def _carried(values: Sequence[Any], documents: Sequence[Document], name: str) ->
     return result
 
 
-def _field_token(tokens: RowTokens, field: Field) -> Token:
+def _field_token(tokens: RowTokens, field: Field, variants: Sequence[Variant | None]) -> Token:
     def token(row: int, value: Any) -> str:
         if field.path or field.index is None:
             return _plain_token(value)
-        return tokens.token(row, field.index, value)
+        variant = variants[row]
+        index = None if variant is None else dict(variant.index).get(field.name)
+        return tokens.token(row, field.index if index is None else index, value)
 
     return token
 
