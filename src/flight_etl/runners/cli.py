@@ -200,15 +200,23 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
 @cli.command()
 @click.argument("file")
 @click.option("--rows", type=click.IntRange(0, 1_000), default=10, show_default=True, help="Rows to show.")
+@click.option("--ddl", type=click.Choice(("athena",)), help="Print the statement that makes a table of the data set FILE.")
+@click.option("--table", default="flights", show_default=True, metavar="NAME", help="Name of that table.")
 @_options("layout", "units", "set", "config", "json")
-def inspect(file: str, rows: int, *, as_json: bool, **options: Any) -> None:
+def inspect(file: str, rows: int, *, ddl: str | None, table: str, as_json: bool, **options: Any) -> None:
     """Tell layout, columns, counts, time span and first rows of FILE; write nothing.
 
     \b
-    Example:
+    Examples:
       flight-etl inspect trace_full_4d208a.json
+      flight-etl inspect --ddl athena s3://lake/flights
     """
     settings = _begin(options)
+    if ddl is not None:
+        from flight_etl.runners.ddl import ddl_of
+
+        click.echo(ddl_of(file, table, settings), nl=False)
+        return
     from flight_etl.runners import local, show
 
     with _failure_as_json(as_json=as_json):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from flight_etl.store.objects import Bucket, ObjectInfo, Pool
 
-__all__ = ["LEASE_S", "updating_objects"]
+__all__ = ["LEASE_S", "object_schemas", "updating_objects"]
 
 LEASE_S: Final = 900.0  # s without a sign of life after which a publication counts as abandoned
 _TAIL_BYTES: Final = 64 << 10  # B; holds the footer of most files
@@ -174,12 +174,12 @@ class _ObjectUpdate:
             with Uploads(at.bucket, [(self.directory / name, at.key(name)) for name in new]) as uploads:
                 uploads.finish()
             journal = replace(journal, phase="remove")
-            info = at.bucket.put(at.key(JOURNAL), journal.to_bytes(), if_match=info)
+            at.bucket.put(at.key(JOURNAL), journal.to_bytes(), if_match=info)
         except Conflict as error:
             raise StoreError("another process took over; nothing was published, try again", place=at.place) from error
         except BaseException:  # an interruption too
             with suppress(StoreError):
-                _settle(at, journal)
+                _settle_own(at, journal.run)
             raise
         _settle(at, journal)
 
@@ -207,6 +207,31 @@ def _settle(at: _Prefix, journal: _Journal) -> None:
     at.delete(journal.gone if committed else journal.new)
     at.put_marks(journal.marks if committed else journal.old_marks)
     at.delete([JOURNAL])
+
+
+def _settle_own(at: _Prefix, run: str) -> None:
+    """Settle what we were at. The journal is asked which side of the step that is: the answer to our request may be lost."""
+    journal = _Journal.of(at.bucket.read(at.key(JOURNAL))[0])
+    if journal is not None and journal.run == run:
+        _settle(at, journal)
+
+
+def object_schemas(target: str, pool: Pool) -> tuple[tuple[DataFile, ...], Iterator[pa.Schema]]:
+    """Data files of the data set below a prefix, and the schema of each as it is asked for, in one or two requests.
+
+    Raises NotFound where there is no data set; InputError from the iterator for what is no Parquet.
+    """
+    url = ObjectUrl.parse(target)
+    at = _Prefix(pool.bucket(url), url.key.strip("/"))
+    infos = at.entries()
+    files = listed(target, ((name, info.size_bytes, _state(info)) for name, info in infos.items()))
+
+    def schemas() -> Iterator[pa.Schema]:
+        for file in files:
+            with parquet_errors(str(infos[file.name].url)):
+                yield pq.read_schema(pa.PythonFile(_Tail(at.bucket, infos[file.name]), mode="r"))
+
+    return files, schemas()
 
 
 @contextmanager
