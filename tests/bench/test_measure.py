@@ -27,6 +27,9 @@ def test_what_a_process_says_and_takes_is_told(tmp_path: Path) -> None:
 
 
 def test_memory_of_the_process_and_of_its_children_counts(tmp_path: Path) -> None:
+    """And not that of the process that measures, which may be larger than what it starts."""
+    own = bytearray(b"x") * 500_000_000
+    del own
     grown = "import sys, time; held = bytearray(b'x') * 200_000_000; time.sleep(0.3)"
     alone = measured(python(grown), cwd=tmp_path).peak_rss_mb
     both = f"import subprocess; held = bytearray(b'x') * 200_000_000; subprocess.run({python(grown)!r}, check=True)"

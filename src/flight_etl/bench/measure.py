@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -21,6 +24,18 @@ __all__ = ["CaseFailedError", "Measured", "measured"]
 _LOOK_S: Final = 0.05  # s between two looks at the processes
 _TAIL: Final = 2_000  # characters of what a failed process said
 _MB: Final = 1e6
+
+# The kernel's peak of a process counts that of the process that forked it, until it becomes the program that it is to be. We may
+# be large, so a small process starts it, and tells seconds, CPU seconds, KiB at most and exit code.
+_START: Final = """
+import os, sys, time
+began = time.monotonic()
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+seconds = time.monotonic() - began
+told = (seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
+os.write(int(sys.argv[1]), " ".join(map(repr, told)).encode())
+"""
 
 
 class CaseFailedError(FlightEtlError):
@@ -39,24 +54,24 @@ class Measured:
 
 def measured(command: Sequence[str], *, cwd: Path, timeout_s: float = 1_800.0) -> Measured:
     """Run a command to its end. Raises CaseFailedError, with what it said last, when it fails or takes too long."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
-        began = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as told:
         process = subprocess.Popen(  # noqa: S603 - commands of our own
-            command, cwd=cwd, stdout=out, stderr=said, stdin=subprocess.DEVNULL
-        )
-        watch = _Watch(process, began + timeout_s)
+            [sys.executable, "-I", "-S", "-c", _START, str(told.fileno()), *command],
+            cwd=cwd, stdout=out, stderr=said, stdin=subprocess.DEVNULL, pass_fds=[told.fileno()],
+        )  # fmt: skip
+        watch = _Watch(process.pid, time.monotonic() + timeout_s)
         watch.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
         watch.stop()
-        if process.returncode:
-            late = f"stopped after {timeout_s:.0f} s" if watch.late else f"exit code {process.returncode}"
+        account = _text(told).split()
+        code = int(account[3]) if account else process.returncode
+        if code:
+            late = f"stopped after {timeout_s:.0f} s" if watch.late else f"exit code {code}"
             raise CaseFailedError(f"{' '.join(command)}: {late}\n{_text(said)[-_TAIL:]}")
         return Measured(
-            seconds=seconds,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
-            peak_rss_mb=(usage.ru_maxrss * 1024 + watch.children_bytes) / _MB,
+            seconds=float(account[0]),
+            cpu_seconds=float(account[1]),
+            peak_rss_mb=(int(account[2]) * 1024 + watch.children_bytes) / _MB,
             stdout=_text(out),
         )
 
@@ -68,9 +83,9 @@ def _text(file: IO[bytes]) -> str:
 
 @dataclass(slots=True)
 class _Watch:
-    """Looks at the children of a process now and then, and stops it when it is late."""
+    """Looks at the children of the process measured now and then, and stops all of them when it is late."""
 
-    process: subprocess.Popen[bytes]
+    starter: int  # pid of the one that started it
     deadline: float  # s, of time.monotonic
     late: bool = False
     _peaks: dict[int, int] = field(default_factory=dict)  # B, of each child
@@ -92,11 +107,19 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_S):
-            for child in _descendants(self.process.pid):
+            (measured, *children) = _descendants(self.starter) or [0]
+            for child in children:
                 self._peaks[child] = max(self._peaks.get(child, 0), _peak_bytes(child))
             if time.monotonic() > self.deadline and not self.late:
                 self.late = True
-                self.process.kill()
+                for pid in (*children, measured):
+                    _kill(pid)
+
+
+def _kill(pid: int) -> None:
+    if pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> list[int]:
