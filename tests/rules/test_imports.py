@@ -24,6 +24,7 @@ HOMES = {
     "pandas": ("flight_etl.frontdoor", "flight_etl.bench"),
     "polars": ("flight_etl.bench",),
     "duckdb": ("flight_etl.bench",),
+    "openap": ("flight_etl.bench",),  # LGPL: compared with, never depended on
 }
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from flight_etl.runners.cli_accuracy import accuracy_options, tell_accuracy
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,6 +44,7 @@ def _counts(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...
 @click.option("--save", type=click.Path(file_okay=False), help="Folder for records: JSON, CSV, Markdown, chart.")
 @click.option("--name", default="pipeline", show_default=True, help="Of the records.")
 @click.option("--work-dir", type=click.Path(file_okay=False), help="Folder for inputs, kept for the next time.")
+@accuracy_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, and nothing else.")
 def bench(*, tasks: tuple[str, ...], save: str | None, name: str, work_dir: str | None, as_json: bool, **options: Any) -> None:
     """Measure parsing, converting and the whole way: time, memory and output size, each in a process of its own.
@@ -52,7 +55,11 @@ def bench(*, tasks: tuple[str, ...], save: str | None, name: str, work_dir: str 
     Examples:
       flight-etl bench --rows 100k
       flight-etl bench --peers --rows 1M,5M --save benchmarks/records --name 2026-11-24-peers
+      flight-etl bench --accuracy --seed 7 --flights 300
     """
+    if options["accuracy"]:
+        tell_accuracy(as_json=as_json, **{name: options[name] for name in ("seed", "flights", "levels", "record")})
+        return
     from flight_etl.bench import records
     from flight_etl.bench.cases import TASKS
     from flight_etl.bench.compare import compare
