@@ -93,6 +93,19 @@ def test_places_move_as_fast_as_the_aircraft_says() -> None:
             assert off.max() < 60 + 0.1 * one.speed_kt.max(), (day.kind.name, day.number)
 
 
+def test_flights_begin_and_end_within_four_km_of_their_fields() -> None:
+    airports = load_airports()
+    for day in FLOWN:
+        for leg, rows in zip(day.legs, each_flight(day), strict=True):
+            air = rows[day.rows.airborne[rows]]
+            for code, at in ((leg.origin, air[0]), (leg.destination, air[-1])):
+                field = airports.icao.index(code)
+                north = (day.rows.latitude[at] - airports.latitude[field]) * 111.2
+                east = (day.rows.longitude[at] - airports.longitude[field]) * 111.2 * np.cos(np.radians(airports.latitude[field]))
+                moved = day.interval_s * day.rows.speed_kt[at] * 1.852 / 3_600
+                assert np.hypot(north, east) < 4 + moved, (day.number, code)
+
+
 def test_rates_are_those_of_the_altitudes() -> None:
     for day in (day for day in FLOWN if day.interval_s == 1):
         for rows in each_flight(day):

@@ -28,6 +28,12 @@ RULES = Settings(phase=PhaseSettings(method="rules"))
 Rows = list[dict[str, Any]]
 
 
+def test_a_halt_while_taxiing_is_ground_however_short() -> None:
+    pilot = Pilot(every_s=2.0).taxi(60)
+    pilot.kt = 0.0
+    assert sequence(enriched(pilot.fly(10, ground=True).taxi(60).rows)) == ["taxi", "ground", "taxi"]
+
+
 def test_heights_are_above_the_pressure_altitude_of_the_ground_at_a_high_field() -> None:
     pilot = Pilot(at="KDEN", offset_ft=5_075.0).stand().taxi(60).depart(3_000).to(25_000, 1_500, 400).fly(600)
     pilot.to(3_000, -1_500, 200)
@@ -175,11 +181,11 @@ def test_a_rejected_takeoff_is_one_and_fast_taxiing_is_not() -> None:
     assert sequence(enriched(pilot.fly(40, ground=True).taxi(60).rows)) == ["taxi", "unknown", "taxi"]
 
 
-def test_short_dips_below_30_kt_do_not_end_a_landing_and_short_stops_are_taxi() -> None:
+def test_short_dips_below_30_kt_do_not_end_a_landing_and_brief_crawling_is_taxi() -> None:
     pilot = Pilot(every_s=2.0, height_ft=1_500, kt=140, east_km=-6).to(0, -750, 130)
     pilot.height_ft = 0.0
     pilot.fly(30, to_kt=35, ground=True).fly(8, to_kt=28, ground=True).fly(10, to_kt=36, ground=True).taxi(60)
-    pilot.kt = 2.0
+    pilot.kt = 4.0
     table = enriched(pilot.fly(10, ground=True).taxi(60).rows)
     assert sequence(table) == ["approach", "landing", "taxi"]
 
@@ -344,7 +350,7 @@ def test_short_phases_go_to_the_one_before_or_else_the_one_after() -> None:
     def joined(*parts: tuple[Any, int]) -> list[tuple[Any, int]]:
         labels = np.repeat(np.array([p for p, _ in parts], np.int8), [n for _, n in parts])
         at = np.arange(len(labels))
-        got = without_short(labels, at * 1_000, np.zeros(len(at), np.int64), 20.0)
+        got = without_short(labels, at * 1_000, np.zeros(len(at), np.int64), 20.0, np.zeros(len(at), np.bool_))
         edges = np.flatnonzero(np.diff(got, prepend=-1))
         return [(int(got[e]), int(n)) for e, n in zip(edges, np.diff(np.append(edges, len(got))), strict=True)]
 

@@ -91,8 +91,8 @@ def _judged(held: Sequence[tuple[Day, Rows]], settings: Settings, found: int) ->
         ends=_ends(flight, airborne),
         origin=np.array([legs[one][1].origin for one in flight.tolist()], object),
         destination=np.array([legs[one][1].destination for one in flight.tolist()], object),
-        found_origin=kept["origin_airport"].to_numpy(),
-        found_destination=kept["destination_airport"].to_numpy(),
+        found_origin=np.array(kept["origin_airport"].to_pylist(), object),
+        found_destination=np.array(kept["destination_airport"].to_pylist(), object),
         said={"context": labels_of(kept), "rules": labels_of(rules)} | ({"openap": _openap(kept, codes)} if has_openap() else {}),
     )
 

@@ -22,6 +22,7 @@ SURFACE, ROLL, RUN, UP, PAUSE, CRUISE, DOWN, AROUND = range(8)
 LINE, TAXI_OUT, TAXI_IN = 0, -1, -2
 
 _BANDS_FT: Final = (3_000.0, 10_000.0, 20_000.0, 29_000.0)  # where rate and speed of a climb or descent change
+_CLEAR_FT: Final = 4_000.0  # ft below the cruise level; nearer, no definition tells a level-off from a lower cruise level
 _HOLD_FT: Final = 4_500.0  # ft above the field; holdings are higher
 _GLIDE: Final = 5.3  # ft/min per kt on a path of three degrees
 _CIRCUIT_LEVEL_S: Final = (35.0, 95.0)  # s level in a circuit; two minutes would be a cruise
@@ -112,18 +113,18 @@ class Leg:
         for step in (*steps, to_ft):
             rate = max(base * (1 - 0.7 * self.altitude_ft / ceiling), 0.75 * self.kind.climb_fpm[0], 420.0)
             self.add((step - self.altitude_ft) / rate * 60, step - self.altitude_ft, self._speed(step), intent, way)
-            if step == pause:
+            if step == pause and to_ft - step >= _CLEAR_FT:
                 self.add(self.draw(45, 200), 0.0, self._speed(step), PAUSE if intent == UP else intent, way)
 
     def descend(self, to_ft: float, way: int = LINE, *, pauses: float = 0.0, held: float = 0.0) -> None:
         """Descend to a pressure altitude, with level-offs and a holding by chance."""
-        base = self.draw(*self.kind.descend_fpm)
+        base, top = self.draw(*self.kind.descend_fpm), self.altitude_ft
         for step in (*(step for step in reversed(self._steps()) if to_ft + 300 < step < self.altitude_ft - 300), to_ft):
             rate = base if step > self.field_ft[-1] + 5_000 else max(0.75 * base, 400.0)
             self.add((self.altitude_ft - step) / rate * 60, step - self.altitude_ft, self._speed(step), DOWN, way)
-            if step != to_ft and self.happens(pauses):
+            if step != to_ft and top - step >= _CLEAR_FT and self.happens(pauses):
                 self.add(self.draw(45, 240), 0.0, self._speed(step), DOWN, way)
-            if step - self.field_ft[-1] > _HOLD_FT and step != to_ft and self.happens(held):
+            if step - self.field_ft[-1] > _HOLD_FT and step != to_ft and top - step >= _CLEAR_FT and self.happens(held):
                 self.add(240.0 * self.rng.integers(1, 5), 0.0, min(self._speed(step), 250.0), DOWN, self.loop())
 
     def _steps(self) -> list[float]:

@@ -28,12 +28,12 @@ class Flown:
     diverted: bool = False
 
 
-def _line_metres(leg: Leg, *, since: int = 0) -> float:
-    """Metres made good along the line, from manoeuvre `since` on."""
+def _line_metres(leg: Leg) -> float:
+    """Metres made good along the line."""
     speeds = np.array([0.0, *(one.to_kt for one in leg.done)])
     means = (speeds[:-1] + speeds[1:]) / 2
     on_line = np.array([one.seconds * (one.way == LINE) for one in leg.done])
-    return float((means * on_line)[since:].sum()) * METRES_PER_SECOND_PER_KNOT
+    return float((means * on_line).sum()) * METRES_PER_SECOND_PER_KNOT
 
 
 def _stretched(leg: Leg, at: int, metres: float) -> bool:
@@ -59,9 +59,8 @@ def between_fields(kind: Kind, field_ft: tuple[float, ...], way_m: tuple[float, 
         if not _stretched(leg, fillers[0], way_m[0] - _line_metres(leg)):
             continue
         if len(field_ft) > 2:  # noqa: PLR2004
-            since = len(leg.done)
             filler = _divert(leg, field_ft[2])
-            if not _stretched(leg, filler, way_m[1] - _line_metres(leg, since=since)):
+            if not _stretched(leg, filler, sum(way_m) - _line_metres(leg)):
                 continue
         leg.taxi_in()
         return Flown(leg, len(field_ft) > 2)  # noqa: PLR2004
@@ -119,8 +118,9 @@ def _divert(leg: Leg, goal: float) -> int:
     level = float(1_000 * np.ceil((max(fields) + leg.draw(_ROOM_FT + 4_000, 20_000)) / 1_000))
     leg.climb(level, AROUND)
     speed = leg.kind.cruise_kt * 0.85
+    leg.add(25, 0.0, speed, CRUISE)
     filler = len(leg.done)
-    leg.add(20, 0.0, speed, CRUISE)
+    leg.add(1, 0.0, speed, CRUISE)
     leg.descend(goal + leg.draw(1_500, 3_500), pauses=0.3)
     leg.land(goal)
     return filler

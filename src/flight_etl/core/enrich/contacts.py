@@ -10,7 +10,7 @@ import numpy as np
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
 from flight_etl.core.enrich.runs import first_where, last_where, median_of, runs_of
-from flight_etl.core.track import previous_true
+from flight_etl.core.track import next_true, previous_true
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ __all__ = ["NEAR_FACTOR", "Contacts", "contacts_of", "edge_levels", "fields_at"]
 
 NEAR_FACTOR: Final = 2.0  # in the air a field counts as near up to twice as far off: 20 km is a glide path of 3,000 ft
 _TOUCH_S: Final = 5.0  # s; an altitude so close to a ground contact is within some 50 ft of the ground's
+_DRAW_S: Final = 60.0  # s over which an altitude may be drawn out to the ground
+_UNSURE_FT: Final = 300.0  # ft by which it may be off then, as much as the day's pressure is off in the table of fields
 _NEAR_HEIGHT_FT: Final = 10_000.0  # ft; higher above a field, an end of a track says nothing about it
 
 
@@ -76,15 +78,37 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
 
 
 def _touched(evidence: Evidence, state: npt.NDArray[np.int8], runs: Runs) -> Floats:
-    """Lower of the altitudes heard in the air right before and after each run; NaN where there is none within seconds."""
+    """Pressure altitude at touchdown or lift-off: that heard in the air nearest in time, drawn out at its rate.
+
+    The lower of both where each is heard within seconds; NaN where there is none near, or rows are so far apart that the
+    table of fields knows better.
+    """
+    aloft = evidence.heard & (state == surface.AIR)
     size = len(state)
-    heard = np.where(evidence.heard & (state == surface.AIR), evidence.altitude_ft, np.nan)
-    before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, size - 1)
-    quick = _TOUCH_S * MS_PER_SECOND  # rows of other flights are years away
-    landed = np.where(evidence.key[runs.first] - evidence.key[before] <= quick, heard[before], np.nan)
-    lifted = np.where(evidence.key[after] - evidence.key[runs.last] <= quick, heard[after], np.nan)
-    lower: Floats = np.fmin(landed, lifted)
-    return lower
+    landed, landed_s = _drawn_out(
+        evidence, previous_true(aloft, evidence.flight)[runs.first], np.maximum(runs.first - 1, 0), runs.first
+    )
+    lifted, lifted_s = _drawn_out(
+        evidence, next_true(aloft, evidence.flight)[runs.last], np.minimum(runs.last + 1, size - 1), runs.last
+    )
+    both = (landed_s <= _TOUCH_S) & (lifted_s <= _TOUCH_S)
+    nearer = np.where(landed_s <= lifted_s, landed, lifted)
+    level: Floats = np.where(both, np.fmin(landed, lifted), nearer)
+    return level
+
+
+def _drawn_out(evidence: Evidence, row: Ints, air: Ints, ground: Ints) -> tuple[Floats, Floats]:
+    """Altitude, ft, of `row` half way between the row in the air and that on the ground if it goes on as it does.
+
+    And how far off in time that is, s. NaN and infinite where that is too far, or it could be anywhere.
+    """
+    middle = (evidence.key[air] + evidence.key[ground]) / 2.0
+    seconds = np.where(row >= 0, (middle - evidence.key[row]) / MS_PER_SECOND, np.inf)
+    rate = np.nan_to_num(evidence.rate_fpm[row]) / 60.0
+    apart = np.abs(evidence.key[air] - evidence.key[ground]) / MS_PER_SECOND
+    near = (np.abs(seconds) <= _DRAW_S) & (np.abs(rate) * apart / 2.0 <= _UNSURE_FT)
+    seconds = np.where(near, seconds, np.inf)
+    return np.where(near, evidence.altitude_ft[row] + rate * np.where(near, seconds, 0.0), np.nan), np.abs(seconds)
 
 
 def _ends(evidence: Evidence, state: npt.NDArray[np.int8], field: Ints) -> tuple[Ints, Ints]:

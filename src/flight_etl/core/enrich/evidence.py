@@ -26,6 +26,8 @@ _HOLD_S: Final = 30.0  # s for which the last altitude before a hole, or the fir
 _MOST_FPM: Final = 10_000.0  # ft/min; a reported rate beyond this says nothing
 _AGREE_FPM: Final = 400.0  # ft/min between reported rate and slope of the altitudes; further apart, the altitudes are right
 _SURE_SPAN_S: Final = 10.0  # s of altitudes that make their slope better than a reported rate
+_MOMENT_S: Final = 2.0  # s on each side over which the reported rate of the moment is a mean
+_MOMENT_SLOPE_S: Final = 6.0  # s on each side over which it is the slope of the altitudes, where none is reported
 _CHORD_S: Final = 7.5  # s on each side over which speed is taken from positions
 _CHORD_GAP_S: Final = 30.0  # s; over a longer chord a turn looks like standing still
 _FROZEN_KT: Final = 25.0  # kt between reported speed and that from positions; further apart, and by
@@ -44,6 +46,7 @@ class Evidence:
     altitude_ft: Floats  # pressure altitude without spikes, bridged across short holes
     heard: Bools  # the altitude was in the row itself
     rate_fpm: Floats  # robust vertical rate
+    moment_fpm: Floats  # vertical rate of the moment, hardly smoothed
     agreed: Bools  # reported rate and altitudes say the same
     speed_kt: Floats  # as reported, or from positions where nothing is reported or it is frozen
     reported_kt: Floats
@@ -62,7 +65,8 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
     flight = track.flight[row]
     key = time_key(flight, track.time_ms[row])
     altitude, heard = _altitudes(floats(table["altitude"])[row] * FEET_PER_METRE, key, flight)
-    rate, agreed = _rates(floats(table["vertical_rate"])[row] * FPM_PER_METRE_PER_SECOND, altitude, heard, key, settings)
+    said = floats(table["vertical_rate"])[row] * FPM_PER_METRE_PER_SECOND
+    rate, agreed = _rates(said, altitude, heard, key, settings)
     missing = np.flatnonzero(~heard)
     bridge = altitude.copy()
     bridge[missing] = bridged(key[missing], key[heard], altitude[heard], max_gap_s=settings.max_gap_s, hold_s=_HOLD_S)
@@ -79,6 +83,7 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
         altitude_ft=bridge,
         heard=heard,
         rate_fpm=rate,
+        moment_fpm=_moment(said, altitude, heard, key, settings),
         agreed=agreed,
         speed_kt=_speeds(reported, latitude, longitude, key, flight),
         reported_kt=reported,
@@ -110,6 +115,16 @@ def _rates(reported: Floats, altitude: Floats, heard: Bools, key: Ints, settings
     agreed = np.abs(mean - slope.fpm) <= _AGREE_FPM
     from_altitudes = np.isnan(mean) | (~agreed & (slope.span_s >= _SURE_SPAN_S))
     return np.where(from_altitudes, slope.fpm, mean), agreed
+
+
+def _moment(reported: Floats, altitude: Floats, heard: Bools, key: Ints, settings: PhaseSettings) -> Floats:
+    """Vertical rate, ft/min, over a few seconds: as reported, else the slope of the altitudes."""
+    usable = ~np.isnan(reported) & (np.abs(reported) <= _MOST_FPM)
+    mean = window_mean(reported[usable], window_at(key, key[usable], half_s=_MOMENT_S))
+    rest = np.flatnonzero(np.isnan(mean))
+    window = window_at(key[rest], key[heard], half_s=_MOMENT_SLOPE_S, max_gap_s=settings.max_gap_s)
+    mean[rest] = fitted_slope(key[rest], key[heard], altitude[heard], window).fpm
+    return mean
 
 
 def _speeds(reported: Floats, latitude: Floats, longitude: Floats, key: Ints, flight: Ints) -> Floats:

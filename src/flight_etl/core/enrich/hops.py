@@ -9,6 +9,7 @@ import numpy as np
 
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.contacts import NEAR_FACTOR, edge_levels, fields_at
+from flight_etl.core.enrich.edges import settled
 from flight_etl.core.enrich.runs import any_of, runs_of
 from flight_etl.core.track import next_true, previous_true
 from flight_etl.units import MS_PER_SECOND
@@ -67,7 +68,10 @@ def trend_of(evidence: Evidence, state: npt.NDArray[np.int8], piece: Ints, setti
     up = _lasting(air & (rate > rise), air & (rate > rise * _RELEASE), piece)
     down = _lasting(air & (rate < sink), air & (rate < sink * _RELEASE), piece)
     altitude = evidence.altitude_ft
-    return Trend(_stepping(up, state, air, altitude, piece), _stepping(down, state, air, altitude, piece))
+    up, down = _stepping(up, state, air, altitude, piece), _stepping(down, state, air, altitude, piece)
+    direction = np.where(air, up.astype(np.int8) - down, np.int8(2))
+    direction = settled(direction, evidence, piece, rise, sink)
+    return Trend(direction == 1, direction == -1)
 
 
 def _lasting(begun: Bools, still: Bools, piece: Ints) -> Bools:
@@ -106,7 +110,7 @@ def hops_of(
 ) -> Hops:
     """Cut the time in the air at ground contacts, gaps, and where a go-around begins to climb."""
     air = _air(evidence, state)
-    passes, pass_ft = _low_passes(evidence, air, piece, trend, airports, settings)
+    passes, pass_ft = _low_passes(evidence, air, piece, trend, contacts, airports, settings)
     level = contacts.level_ft.copy()
     level[passes] = pass_ft
     touches = contacts.mask.copy()
@@ -139,12 +143,14 @@ def _low_passes(
     air: Bools,
     piece: Ints,
     trend: Trend,
+    contacts: Contacts,
     airports: AirportTable,
     settings: Settings,
 ) -> tuple[Ints, Floats]:
     """Rows at which go-arounds begin to climb, and the pressure altitude of the field below each.
 
-    That is where a climb follows a descent that went near a field: below 3,000 ft and half the height it came from.
+    That is where a climb follows a descent that went near a field: below 3,000 ft and half the height it came from. Where the
+    aircraft touches the same field before or after, its level there is known better than from the table.
     """
     runs = runs_of(piece, air, trend.up, trend.down)
     moving = np.flatnonzero(trend.up[runs.first] | trend.down[runs.first])
@@ -157,7 +163,10 @@ def _low_passes(
     swings = runs_of(stretch, rises)
     begin, row = first[swings.first[swings.number[turns]]], first[turns + 1]
     if len(airports):
-        _, field_ft = fields_at(evidence, row, airports, reach_km=settings.airports.max_distance_km * NEAR_FACTOR)
+        field, field_ft = fields_at(evidence, row, airports, reach_km=settings.airports.max_distance_km * NEAR_FACTOR)
+        for touch in (previous_true(contacts.mask, evidence.flight)[row], next_true(contacts.mask, evidence.flight)[row]):
+            same = (touch >= 0) & (field >= 0) & (contacts.field[touch] == field) & ~np.isnan(contacts.level_ft[touch])
+            field_ft = np.where(same, contacts.level_ft[touch], field_ft)
     else:
         field_ft = np.zeros(len(row))
     height, from_height = evidence.altitude_ft[row] - field_ft, evidence.altitude_ft[begin] - field_ft

@@ -13,7 +13,7 @@ from flight_etl.core.enrich.airports import NO_AIRPORTS
 from flight_etl.core.enrich.contacts import contacts_of
 from flight_etl.core.enrich.evidence import evidence_of
 from flight_etl.core.enrich.hops import hops_of, trend_of
-from flight_etl.core.enrich.phase_context import air_labels, ground_labels, heights, tops_of
+from flight_etl.core.enrich.phase_context import air_labels, ground_labels, heights
 from flight_etl.core.enrich.phase_rules import point_heights, point_labels
 from flight_etl.core.enrich.phase_words import (
     CRUISE,
@@ -25,6 +25,7 @@ from flight_etl.core.enrich.phase_words import (
     without_short,
 )
 from flight_etl.core.enrich.runs import runs_of
+from flight_etl.core.enrich.tops import tops_of
 from flight_etl.core.track import Track, floats, floats_column, next_true, previous_true, put, track_of, words_column
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
@@ -107,7 +108,8 @@ def _judge(
         height = heights(evidence, hops, tops, contacts.level_ft)
         label = ground_labels(evidence, state, piece, phase)
         label = np.where(contacts.mask, label, air_labels(evidence, hops, tops, trend, height, phase))
-        label = without_short(label, evidence.key, piece, phase.min_dwell_s)
+        halts = evidence.speed_kt <= phase.ground_speed_kt / 2.0
+        label = without_short(label, evidence.key, piece, phase.min_dwell_s, halts)
     single = np.flatnonzero(alone)
     reach_km = settings.airports.max_distance_km
     height[single] = point_heights(evidence, single, airports, phase, reach_km)

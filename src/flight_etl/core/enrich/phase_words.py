@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from flight_etl.core.enrich.runs import runs_of
+from flight_etl.core.enrich.runs import any_of, runs_of
 from flight_etl.core.track import next_true, previous_true
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ def allowed(before: Labels, after: Labels) -> Bools:
     return may
 
 
-def without_short(labels: Labels, key: Ints, piece: Ints, min_s: float) -> Labels:
+def without_short(labels: Labels, key: Ints, piece: Ints, min_s: float, halts: Bools) -> Labels:
     """Join phases in the air, and stops while taxiing, that last less than `min_s` to what is round them.
 
     They go to the last longer phase in the air before them, else to the next after. Take-offs and landings stay: they are
-    short by nature, and other evidence than a threshold made them. So does a spell of taxi: standing is never faster.
+    short by nature, and other evidence than a threshold made them. So does a spell of taxi: standing is never faster; and a
+    stop in which a row `halts`.
     """
     runs = runs_of(piece, labels)
     label, where = labels[runs.first], piece[runs.first]
@@ -75,7 +76,7 @@ def without_short(labels: Labels, key: Ints, piece: Ints, min_s: float) -> Label
     left = np.where(before >= 0, label[before], UNKNOWN)
     right = np.where(after >= 0, label[after], UNKNOWN)
     flying = short & _IN_THE_AIR[label] & (~known | allowed(left, right))
-    stopped = short & (label == GROUND) & (left == TAXI) & (right == TAXI)
+    stopped = short & ~any_of(halts, runs) & (label == GROUND) & (left == TAXI) & (right == TAXI)
     to_left, to_right = flying & _IN_THE_AIR[left], flying & ~_IN_THE_AIR[left] & _IN_THE_AIR[right]
     label = np.select([to_left, to_right, stopped], [left, right, np.full(len(label), TAXI)], label).astype(np.int8)
     return label[runs.number]
