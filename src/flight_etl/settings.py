@@ -161,7 +161,7 @@ class PhaseSettings:
     cruise_altitude_ft: float = 10_000.0
     level_segment_s: float = 120.0
     rate_window_s: float = 30.0  # s, window of the robust vertical rate
-    max_gap_s: float = 120.0  # s; nothing is concluded across a longer hole
+    max_gap_s: float = 120.0  # s; across a longer hole nothing is concluded but that a flight in cruise went on
     min_dwell_s: float = 20.0  # s; a phase or a hop that lasts less is noise (take-off and landing rolls are exempt)
     ground_height_ft: float = 100.0  # rules method: at or below this height counts as on the ground when no flag is known
 

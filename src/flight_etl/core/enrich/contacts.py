@@ -28,6 +28,9 @@ NEAR_FACTOR: Final = 2.0  # in the air a field counts as near up to twice as far
 _TOUCH_S: Final = 5.0  # s; an altitude so close to a ground contact is within some 50 ft of the ground's
 _DRAW_S: Final = 60.0  # s over which an altitude may be drawn out to the ground
 _UNSURE_FT: Final = 300.0  # ft by which it may be off then, as much as the day's pressure is off in the table of fields
+_CLIMB_OUT_FT: Final = 500.0  # ft above a field, give or take the day's pressure; who is lower and climbs has left it
+_CLIMB_OUT_KM: Final = 5.0  # km from its reference point: a runway, and a minute of flight
+_CLIMB_OUT_FPM: Final = 500.0  # ft/min
 _NEAR_HEIGHT_FT: Final = 10_000.0  # ft; higher above a field, an end of a track says nothing about it
 
 
@@ -42,6 +45,7 @@ class Contacts:
     field: Ints  # of each such row; -1 elsewhere
     origin: Ints  # of each row's flight
     destination: Ints
+    climb_out: Ints  # first rows of flights that are first seen when they have just left the ground
 
 
 def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: AirportTable, settings: AirportSettings) -> Contacts:
@@ -49,7 +53,7 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
 
     The level is the median of the aircraft's own altitudes there, or the one with which it touched down or lifted off, as
     these hold the day's pressure and its altimeter's error; else the field's elevation. A flight has an origin if it is on
-    the ground before it is first in the air, and so for the destination.
+    the ground before it is first in the air, or first seen climbing out of it; a destination if it ends on the ground.
     """
     mask = state == surface.GROUND
     runs = runs_of(evidence.flight, mask)
@@ -74,7 +78,12 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
     level = np.where(grounded, np.where(np.isnan(own), elevation_of(airports, field), own), np.nan)
     wrong = np.abs(evidence.altitude_ft - level[runs.number]) > settings.max_elevation_error_ft
     origin, destination = _ends(evidence, state, field[runs.number])
-    return Contacts(mask, np.where(wrong, np.nan, level[runs.number]), field[runs.number], origin, destination)
+    out, out_field = _climbing_out(evidence, state, airports)
+    whole = runs_of(evidence.flight)
+    for_flight = np.full(len(whole), -1)
+    for_flight[whole.number[out]] = out_field
+    origin = np.where(origin < 0, for_flight[whole.number], origin)
+    return Contacts(mask, np.where(wrong, np.nan, level[runs.number]), field[runs.number], origin, destination, out)
 
 
 def _touched(evidence: Evidence, state: npt.NDArray[np.int8], runs: Runs) -> Floats:
@@ -120,6 +129,21 @@ def _ends(evidence: Evidence, state: npt.NDArray[np.int8], field: Ints) -> tuple
         touches = (row >= 0) & (state[row] == surface.GROUND) if len(row) else np.empty(0, np.bool_)
         found.append(np.where(touches, field[row], -1)[flights.number])
     return found[0], found[1]
+
+
+def _climbing_out(evidence: Evidence, state: npt.NDArray[np.int8], airports: AirportTable) -> tuple[Ints, Ints]:
+    """First rows of flights that are climbing, low above a field and close to it, and that field.
+
+    They have just taken off, even if nobody heard it. The other end of a flight tells less: who is last seen on short final
+    may still go round.
+    """
+    flights = runs_of(evidence.flight)
+    first = first_where((state != surface.UNKNOWN) & ~np.isnan(evidence.altitude_ft), flights)
+    first = first[first >= 0]
+    first = first[(state[first] == surface.AIR) & (evidence.rate_fpm[first] > _CLIMB_OUT_FPM)]
+    field, elevation = fields_at(evidence, first, airports, reach_km=_CLIMB_OUT_KM)
+    low = (field >= 0) & (np.abs(evidence.altitude_ft[first] - elevation) <= _CLIMB_OUT_FT)
+    return first[low], field[low]
 
 
 def fields_at(evidence: Evidence, rows: Ints, airports: AirportTable, *, reach_km: float) -> tuple[Ints, Floats]:

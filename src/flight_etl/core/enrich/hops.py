@@ -11,8 +11,9 @@ from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.contacts import NEAR_FACTOR, edge_levels, fields_at
 from flight_etl.core.enrich.edges import settled
 from flight_etl.core.enrich.runs import any_of, runs_of
+from flight_etl.core.enrich.smooth import Window, chord_speed
 from flight_etl.core.track import next_true, previous_true
-from flight_etl.units import MS_PER_SECOND
+from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,6 +32,8 @@ _QUANTUM_FT: Final = 25.0  # ft; of reported altitudes
 _RELEASE: Final = 0.5  # of the threshold: a climb or descent that has begun lasts until its rate falls below this share
 _LOW_SHARE: Final = 0.5  # of the height come from, to which a go-around has descended
 _LOW_FT: Final = 600.0  # ft above the field; or to this, however low it came from
+_DOWN_AND_UP_FPM: Final = 4_000.0  # ft/min; faster, nothing comes down to a field, and climbs away again
+_STRAIGHT: Final = 0.6  # of the way flown: so much way made good leaves no time for a landing
 _LOW_PASS_S: Final = 600.0  # s between the end of the descent and the climb away; longer is flying low
 
 
@@ -44,11 +47,14 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Hops:
-    """Stretches in the air of known altitude. Runs that are no hop (on the ground, altitude unknown) have `flies` false."""
+    """Stretches in the air of known altitude, gaps flown across included.
+
+    Runs that are no hop (on the ground, altitude unknown) have `flies` false.
+    """
 
     runs: Runs
     flies: Bools
-    from_ground: Bools  # the row before the hop is on the ground
+    from_ground: Bools  # the row before the hop is on the ground, or the flight is first seen climbing out
     to_ground: Bools  # the row after it is
     from_pass: Bools  # it begins where a go-around begins to climb
     to_pass: Bools
@@ -108,7 +114,7 @@ def hops_of(
     airports: AirportTable,
     settings: Settings,
 ) -> Hops:
-    """Cut the time in the air at ground contacts, gaps, and where a go-around begins to climb."""
+    """Cut the time in the air at ground contacts, where a go-around begins to climb, and at gaps that may hide either."""
     air = _air(evidence, state)
     passes, pass_ft = _low_passes(evidence, air, piece, trend, contacts, airports, settings)
     level = contacts.level_ft.copy()
@@ -117,7 +123,7 @@ def hops_of(
     touches[passes] = True
     starts = np.zeros(len(air), np.int64)
     starts[passes] = 1
-    runs = runs_of(piece, air, np.cumsum(starts))
+    runs = runs_of(evidence.flight, np.cumsum(evidence.after_gap & ~_flown_across(evidence, air)), air, np.cumsum(starts))
     flies = air[runs.first]
     before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, len(air) - 1)
     led = (runs.first > 0) & (piece[before] == piece[runs.first])
@@ -129,13 +135,29 @@ def hops_of(
     return Hops(
         runs=runs,
         flies=flies,
-        from_ground=flies & led & contacts.mask[before],
+        from_ground=flies & ((led & contacts.mask[before]) | np.isin(runs.first, contacts.climb_out)),
         to_ground=flies & followed & contacts.mask[after],
         from_pass=starts[runs.first] == 1,
         to_pass=flies & followed & (starts[after] == 1),
         start_ft=np.where(came_from >= 0, level[came_from], first_seen[runs.first]),
         end_ft=np.where(goes_to >= 0, level[goes_to], last_seen[runs.first]),
     )
+
+
+def _flown_across(evidence: Evidence, air: Bools) -> Bools:
+    """Rows in the air behind a gap across which the aircraft cannot but have flown on.
+
+    Too little time to come down and climb again, or as much way made good as it flies in that time.
+    """
+    row = np.flatnonzero(evidence.after_gap[1:] & air[1:] & air[:-1] & (evidence.flight[1:] == evidence.flight[:-1])) + 1
+    seconds = np.maximum((evidence.key[row] - evidence.key[row - 1]) / MS_PER_SECOND, 1.0)
+    both_ft = evidence.altitude_ft[row] + evidence.altitude_ft[row - 1]
+    high = both_ft / _DOWN_AND_UP_FPM * 60.0 > seconds
+    made = chord_speed(evidence.key, evidence.latitude, evidence.longitude, Window(row - 1, row + 1)) * KNOTS_PER_METRE_PER_SECOND
+    speed = np.fmin(evidence.speed_kt[row], evidence.speed_kt[row - 1])
+    across = np.zeros(len(air), np.bool_)
+    across[row[high | (made >= _STRAIGHT * speed)]] = True
+    return across
 
 
 def _low_passes(

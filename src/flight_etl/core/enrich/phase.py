@@ -26,7 +26,7 @@ from flight_etl.core.enrich.phase_words import (
 )
 from flight_etl.core.enrich.runs import runs_of
 from flight_etl.core.enrich.tops import tops_of
-from flight_etl.core.track import Track, floats, floats_column, next_true, previous_true, put, track_of, words_column
+from flight_etl.core.track import Track, floats, floats_column, next_true, previous_true, put, track_of, tristate, words_column
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["add_phases"]
 
 Confidence = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.int8]
 
 # Shares by which each lack of evidence lowers the confidence, from 1.
 _NO_FLAG: Final = 0.9  # whether it is on the ground was concluded from speed and altitude
@@ -53,6 +54,7 @@ _ALTITUDE_FILLED: Final = 0.8  # the row has no altitude of its own, or a spike
 _NO_FIELD: Final = 0.9  # in the air, and no field near to measure the height from (cruise needs none)
 _POINT_ALONE: Final = 0.6  # nothing but the row itself was looked at
 _SPEED_DOUBTED: Final = 0.8  # the reported speed is missing, or frozen
+_SPEED_FROZEN: Final = 0.5  # it reports a speed at which nothing taxies
 _STALE: Final = 0.8  # the row was labelled after its neighbours
 
 
@@ -79,7 +81,7 @@ def add_phases(table: pa.Table, settings: Settings, airports: AirportTable | Non
     state = surface.surface_states(evidence, known_airports, settings.phase, settings.airports)
     contacts = contacts_of(evidence, state, known_airports, settings.airports)
     judged = _judge(evidence, state, contacts, known_airports, settings)
-    label, confidence = _spread(judged, evidence, track, settings)
+    label, confidence = _spread(judged, evidence, track, tristate(table["on_ground"]), settings)
     label, confidence = _within_speed(table, label, confidence, settings)
     height = _spread_height(judged, evidence, len(track))
     table = put(table, "height_ft", floats_column(height))
@@ -139,8 +141,11 @@ def _confidence(evidence: Evidence, state: npt.NDArray[np.int8], label: Labels, 
     return confidence
 
 
-def _spread(judged: _Judged, evidence: Evidence, track: Track, settings: Settings) -> tuple[Labels, Confidence]:
-    """Give stale rows the phase of the nearest fresh row before them, else after, that no gap parts them from."""
+def _spread(judged: _Judged, evidence: Evidence, track: Track, flag: Flags, settings: Settings) -> tuple[Labels, Confidence]:
+    """Give stale rows the phase of the nearest fresh row before them, else after, that no gap parts them from.
+
+    An aircraft that was heard on the ground, slow, stays there for as long as it says so.
+    """
     size = len(track)
     label, confidence = np.full(size, UNKNOWN), np.zeros(size, np.float32)
     label[evidence.row], confidence[evidence.row] = judged.label, judged.confidence
@@ -148,21 +153,25 @@ def _spread(judged: _Judged, evidence: Evidence, track: Track, settings: Setting
     gap = round(settings.phase.max_gap_s * MS_PER_SECOND)
     for source in (next_true(track.fresh, track.flight), previous_true(track.fresh, track.flight)):
         near = source[stale]
-        at = stale[(near >= 0) & (np.abs(track.stamp_ms[near] - track.stamp_ms[stale]) <= gap)]
+        stays = (flag[stale] == 1) & (label[near] <= TAXI)
+        at = stale[(near >= 0) & (stays | (np.abs(track.stamp_ms[near] - track.stamp_ms[stale]) <= gap))]
         label[at] = label[source[at]]
         confidence[at] = confidence[source[at]] * np.float32(_STALE)
     return label, confidence
 
 
 def _within_speed(table: pa.Table, label: Labels, confidence: Confidence, settings: Settings) -> tuple[Labels, Confidence]:
-    """Let no row stand or taxi that reports to be faster than that: taxi, or unknown.
+    """Let no row stand that reports to roll faster than aircraft taxi.
 
-    Such rows are stale, or repeat a frozen speed.
+    Such rows repeat a frozen speed. That they are on the ground and slow is told by other rows and by positions: they taxi,
+    for all that is known. A row by itself knows no better than its speed.
     """
+    phase = settings.phase
     knots = floats(table["velocity"]) * KNOTS_PER_METRE_PER_SECOND
-    moves = (label == GROUND) & (knots > settings.phase.ground_speed_kt)
-    label = np.where(moves, TAXI, label)
-    rolls = (label == TAXI) & (knots > settings.phase.taxi_speed_kt)
+    rolls = (label <= TAXI) & (knots > phase.taxi_speed_kt)
+    if phase.method == "context":
+        return np.where(rolls, TAXI, label), np.where(rolls, confidence * np.float32(_SPEED_FROZEN), confidence)
+    label = np.where((label == GROUND) & (knots > phase.ground_speed_kt), TAXI, label)
     return np.where(rolls, UNKNOWN, label), np.where(rolls, np.float32(0.0), confidence)
 
 

@@ -28,6 +28,7 @@ __all__ = ["air_labels", "ground_labels", "heights"]
 _CLIMB_OVER_FPM: Final = 200.0  # ft/min; a take-off's climb has ended when its rate falls below this
 _CLEAR_FT: Final = 250.0  # ft above 3,000 ft that an approach must rise to be a descent again
 _ROLL_KT: Final = 60.0  # kt; a run on the ground that stays below it was no try to take off, but taxiing fast
+_FASTEST_ROLL_KT: Final = 250.0  # kt; nothing rolls faster
 _ROLL_CHANGE_KT: Final = 10.0  # kt from the first to the last speed that tell speeding up from slowing down
 
 
@@ -125,7 +126,10 @@ def _dips(evidence: Evidence, grounded: Bools, fast: Bools, piece: Ints, setting
 
 
 def _roll_labels(evidence: Evidence, state: npt.NDArray[np.int8], rolls: Runs, piece: Ints, settings: PhaseSettings) -> Labels:
-    """Take-off or landing for each fast stretch on the ground, by what is before and after it, else by its speeds."""
+    """Take-off or landing for each fast stretch on the ground, by what is before and after it, else by its speeds.
+
+    What is neither, and whose speed is to be doubted, taxies.
+    """
     size = len(state)
     before, after = np.maximum(rolls.first - 1, 0), np.minimum(rolls.last + 1, size - 1)
     led = (rolls.first > 0) & (piece[before] == piece[rolls.first])
@@ -142,5 +146,14 @@ def _roll_labels(evidence: Evidence, state: npt.NDArray[np.int8], rolls: Runs, p
     return np.select(
         [goes, came, rejected | departs | (alone & up), arrives | (alone & down)],
         [TAKEOFF, LANDING, TAKEOFF, LANDING],
-        UNKNOWN,
+        np.where(_doubtful(evidence, rolls), TAXI, UNKNOWN),
     ).astype(np.int8)
+
+
+def _doubtful(evidence: Evidence, rolls: Runs) -> Bools:
+    """Fast stretches whose speed is mostly not this moment's: not sent, frozen, or faster than anything rolls."""
+    reported = evidence.reported_kt
+    doubted = np.isnan(reported) | (reported != evidence.speed_kt) | (reported > _FASTEST_ROLL_KT)
+    share = np.add.reduceat(doubted, rolls.first, dtype=np.float64) if len(rolls) else np.empty(0)
+    mostly: Bools = share > (rolls.last - rolls.first + 1) / 2.0
+    return mostly
