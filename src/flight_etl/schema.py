@@ -94,6 +94,13 @@ NORMAL: Final = (
 
 ENRICHED_ONLY: Final = (
     _c("flight_id", _WORDS, "", "never", "icao24 and the UTC time of the flight's first row"),
+    _c(
+        "is_stitched",
+        pa.bool_(),
+        "",
+        "never",
+        "the flight goes on behind a gap in which it was not heard for segment.gap_s or more",
+    ),
     _c("is_stale", pa.bool_(), "", "never", "the row repeats an older position; it feeds no derived motion"),
     _c("altitude_ft", pa.float64(), "ft", "as altitude", "altitude in feet", _CALC),
     _c("geo_altitude_ft", pa.float64(), "ft", "as geo_altitude", "geo_altitude in feet", _CALC),

@@ -105,7 +105,8 @@ class StaleSettings:
 class SegmentSettings:
     """Where a flight ends and the next begins."""
 
-    gap_s: float = 1_800.0  # s without any row: a new flight. Also the edge at which track work may be split
+    gap_s: float = 1_800.0  # s without any row: a new flight, unless it is shown to have flown on
+    block_gap_s: float = 21_600.0  # s without any row across which nothing is ever joined: the edge at which track work is split
     ground_stop_s: float = 600.0  # s on the ground at <= 5 kt between two airborne parts: a new flight
     callsign_change: bool = True  # a new callsign while on the ground or after a gap of callsign_gap_s: a new flight
     callsign_gap_s: float = 300.0  # s

@@ -39,6 +39,7 @@ _RANGES: Final[dict[tuple[str, str], tuple[float, float, str]]] = {
     ("dedupe", "tolerance_s"): (0, 60, "s"),
     ("stale", "min_speed_kt"): (0, math.inf, "kt"),
     ("segment", "gap_s"): (60, math.inf, "s"),
+    ("segment", "block_gap_s"): (60, math.inf, "s"),
     ("segment", "ground_stop_s"): (0, math.inf, "s"),
     ("segment", "callsign_gap_s"): (0, math.inf, "s"),
     ("segment", "max_flight_rows"): (1_000, 1_000_000, "rows"),
@@ -105,6 +106,8 @@ def check(settings: Settings) -> None:
     tolerance, gap = settings.dedupe.tolerance_s, settings.segment.gap_s
     if tolerance >= gap:
         raise SettingsError(f"dedupe.tolerance_s={tolerance} is not permitted: less than segment.gap_s={gap}")
+    if settings.segment.block_gap_s < gap:
+        raise SettingsError(f"segment.block_gap_s={settings.segment.block_gap_s} is not permitted: at least segment.gap_s={gap}")
     if settings.filter.bbox is not None:
         west, south, east, north = settings.filter.bbox
         if max(abs(west), abs(east)) > _MAX_LONGITUDE or not -_MAX_LATITUDE <= south <= north <= _MAX_LATITUDE:

@@ -136,9 +136,10 @@ def table_of(*flights: list[dict[str, Any]], icao24: str = "4b1901") -> pa.Table
         "position_time": [row.get("position_time") for row in rows],
         "flight_id": [row["flight_id"] for row in rows],
         "is_stale": [row.get("is_stale", False) for row in rows],
+        "is_stitched": [False] * len(rows),
         "imputed": [None] * len(rows),
     }
-    fixed = [c for c in ENRICHED_ONLY if c.name in ("flight_id", "is_stale", "imputed")]
+    fixed = [c for c in ENRICHED_ONLY if c.name in ("flight_id", "is_stitched", "is_stale", "imputed")]
     columns = {c.name: _column(values.get(c.name, [None] * len(rows)), c.type) for c in (*NORMAL, *fixed)}
     return pa.table(columns)
 

@@ -135,7 +135,7 @@ def test_stretches_equal_those_of_a_plain_loop(seed: int, tolerance_ms: int) -> 
 
 
 def test_a_stretch_ends_with_its_block() -> None:
-    table = in_blocks(row(0), row(60), settings=SegmentSettings(gap_s=60))
+    table = in_blocks(row(0), row(60), settings=SegmentSettings(gap_s=60, block_gap_s=60))
     assert dedupe(table, DedupeSettings(tolerance_s=60)).kept.num_rows == 2
 
 

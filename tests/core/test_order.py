@@ -87,7 +87,7 @@ def test_times_too_far_apart_have_no_packed_key() -> None:
 
 
 def test_blocks_begin_at_gaps_and_aircraft() -> None:
-    rows = [row(0), row(1_799.999), row(3_599.999), row(3_599.999, icao24="4b1902")]
+    rows = [row(0), row(21_599.999), row(43_199.999), row(43_199.999, icao24="4b1902")]
     assert column(in_blocks(*rows), "_block") == [0, 0, 1, 2]
 
 
@@ -108,7 +108,7 @@ def test_cuts_of_a_block_do_not_depend_on_its_neighbours() -> None:
 
 
 def test_without_marked_blocks_each_aircraft_is_one() -> None:
-    table = sort_rows(rows_table(row(0), row(9_000), row(0, icao24="4b1902")))
+    table = sort_rows(rows_table(row(0), row(29_000), row(0, icao24="4b1902")))
     assert block_numbers(table).tolist() == [0, 0, 1]
     assert block_numbers(table.slice(0, 0)).tolist() == []
     assert block_numbers(mark_blocks(table, SegmentSettings())).tolist() == [0, 1, 2]

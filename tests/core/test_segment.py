@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +36,46 @@ def turnaround(stop: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("gap", "expected"), [(1_799, []), (1_800, [1_800.0])])
 def test_a_gap_begins_a_flight(gap: int, expected: list[float]) -> None:
     assert begins(row(0, **AIR), row(gap, **AIR)) == expected
+
+
+def _far(s: float, km_east: float, **values: Any) -> dict[str, Any]:
+    """A row in cruise at the equator, where a degree is 111.3 km."""
+    return row(s, kt=450, longitude=km_east / 111.3, latitude=0.0, on_ground=False) | values
+
+
+def _across(gap_s: float, km: float, **values: Any) -> pa.Table:
+    """An aircraft that is heard for a minute, and `gap_s` later again, `km` further on."""
+    before = [_far(s, s * 0.2315, callsign="AFR1") for s in (0, 30, 60)]
+    return in_flights(*before, *(_far(60 + gap_s + s, 13.9 + km + s * 0.2315, **values) for s in (0, 30)))
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "km", "values", "flights"),
+    [
+        (3_600, 833.0, {}, 1),  # 450 kt
+        (3_600, 833.0, {"callsign": "AFR1"}, 1),
+        (3_600, 833.0, {"callsign": "AFR2"}, 2),
+        (3_600, 833.0, {"on_ground": True}, 2),
+        (3_600, 500.0, {}, 2),  # there was time for a landing
+        (3_600, 1_100.0, {}, 2),  # nothing gets there so fast
+        (21_599, 5_000.0, {}, 1),
+        (21_600, 5_000.0, {}, 2),  # the edge of a block
+        (1_799, 50.0, {}, 1),
+    ],
+)
+def test_a_gap_is_no_end_where_the_aircraft_shows_that_it_flew_on(
+    gap_s: float, km: float, values: dict[str, Any], flights: int
+) -> None:
+    table = _across(gap_s, km, **values)
+    assert len(set(column(table, "flight_id"))) == flights
+    assert set(column(table, "is_stitched")) == {flights == 1 and gap_s >= 1_800}
+
+
+def test_what_is_heard_of_a_parked_aircraft_under_its_old_callsign_is_no_flight() -> None:
+    landed = [row(0, on_ground=False, kt=200, callsign="AFR1"), row(60, on_ground=True, kt=20, callsign="AFR1")]
+    heard = [row(8_000, on_ground=True, kt=0, callsign="AFR1"), row(8_080, on_ground=True, kt=0, callsign="AFR2")]
+    table = in_flights(*landed, *heard, row(8_400, on_ground=False, kt=150, callsign="AFR2"))
+    assert [first for first, _ in groupby(column(table, "flight_id"))] == [f"4b1901-{START}", "4b1901-20231115T002640Z"]
 
 
 def test_every_aircraft_has_its_own_flights() -> None:

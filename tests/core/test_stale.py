@@ -90,7 +90,7 @@ def test_no_position_repeats_none(place: dict[str, float]) -> None:
 
 def test_another_aircraft_or_block_repeats_nothing() -> None:
     assert stale(row(0, kt=250, **HERE), row(0, kt=250, icao24="4b1902", **HERE)) == [False, False]
-    assert stale(row(0, heard=0, kt=250, **HERE), row(1_800, heard=0, kt=250, **HERE)) == [False, False]
+    assert stale(row(0, heard=0, kt=250, **HERE), row(21_600, heard=0, kt=250, **HERE)) == [False, False]
 
 
 def test_the_least_speed_is_a_setting() -> None:

@@ -22,7 +22,7 @@ from flight_etl.pipeline import TRACK_STAGES, Context, run_stages
 from flight_etl.schema import DROPPED_SCHEMA, NORMAL
 from flight_etl.settings import DedupeSettings, ImputeSettings, SegmentSettings, Settings, StaleSettings
 
-_STEPS = [0.0, 0.0, 0.25, 1.0, 1.0, 10.0, 60.0, 299.0, 300.0, 700.0, 1_799.0, 1_800.0]
+_STEPS = [0.0, 0.0, 0.25, 1.0, 1.0, 10.0, 60.0, 299.0, 300.0, 700.0, 1_799.0, 1_800.0, 21_600.0]
 _VALUES: dict[str, list[Any]] = {
     "icao24": ["4b1901", "4b1902", "~4b1901"],
     "callsign": [None, None, "AFR1", "AFR2"],

@@ -119,13 +119,13 @@ def _flights(judged: Judged) -> dict[str, float]:
     first = np.unique(judged.flight, return_index=True)[1]
     number = judged.flight[first]
     right = judged.found_origin == judged.origin, judged.found_destination == judged.destination
-    # A flight that was cut is wrong at the edge where it was cut: all rows must name the right airport.
-    wrong = [np.bincount(judged.flight[~one], minlength=len(score.same))[number] > 0 for one in right]
+    # All rows in the air must name the right airport; where a turnaround is cut does not matter.
+    wrong = [np.bincount(judged.flight[~one & judged.airborne], minlength=len(score.same))[number] > 0 for one in right]
     covered = judged.ends[first]
     both = covered == 3  # noqa: PLR2004 - both bits
     named = [one != None for one in (judged.found_origin, judged.found_destination)]  # noqa: E711 - element by element
     invented = sum(
-        int(np.count_nonzero(np.bincount(judged.flight[has], minlength=len(score.same))[number][(covered & bit) == 0]))
+        int(np.count_nonzero(np.bincount(judged.flight[has & judged.airborne], minlength=len(score.same))[number][(covered & bit) == 0]))
         for has, bit in zip(named, (1, 2), strict=True)
     )
     return {

@@ -1,7 +1,7 @@
 """The one order of rows, and the group arithmetic that every track stage is built on.
 
 Rows are ordered by (icao24, timestamp) and, where both are equal, by content, so that the order never depends on how the
-rows arrived. A *block* is a longest stretch of one aircraft's rows without a gap of `gap_s` (and at most `max_rows` long):
+rows arrived. A *block* is a longest stretch of one aircraft's rows without a gap of `block_gap_s` (and at most `max_rows` long):
 track stages never look across its edges, so blocks may be processed apart.
 """
 
@@ -146,7 +146,7 @@ def block_starts(codes: Ints, times_ms: Ints, *, gap_s: float, max_rows: int) ->
 def mark_blocks(table: pa.Table, settings: SegmentSettings) -> pa.Table:
     """Number the blocks of sorted rows in a column `_block`, before any row is dropped, so that all track stages agree."""
     codes, times = address_codes(table["icao24"]), timestamps_ms(table["timestamp"])
-    starts = block_starts(codes, times, gap_s=settings.gap_s, max_rows=settings.max_flight_rows)
+    starts = block_starts(codes, times, gap_s=settings.block_gap_s, max_rows=settings.max_flight_rows)
     return table.append_column(BLOCK, pa.array((np.cumsum(starts) - 1).astype(np.int32)))
 
 

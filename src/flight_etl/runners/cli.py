@@ -145,6 +145,7 @@ def cli() -> None:
 
 
 cli.add_command(dlq)
+cli.add_command(bench)
 cli.add_command(package_lambda)
 cli.add_command(compact)
 cli.add_command(bench)
