@@ -125,7 +125,11 @@ def _flights(judged: Judged) -> dict[str, float]:
     both = covered == 3  # noqa: PLR2004 - both bits
     named = [one != None for one in (judged.found_origin, judged.found_destination)]  # noqa: E711 - element by element
     invented = sum(
-        int(np.count_nonzero(np.bincount(judged.flight[has & judged.airborne], minlength=len(score.same))[number][(covered & bit) == 0]))
+        int(
+            np.count_nonzero(
+                np.bincount(judged.flight[has & judged.airborne], minlength=len(score.same))[number][(covered & bit) == 0]
+            )
+        )
         for has, bit in zip(named, (1, 2), strict=True)
     )
     return {

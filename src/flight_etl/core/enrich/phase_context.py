@@ -10,6 +10,7 @@ from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.edges import moved_edges
 from flight_etl.core.enrich.phase_words import APPROACH, CLIMB, CRUISE, DESCENT, GROUND, LANDING, TAKEOFF, TAXI, UNKNOWN
 from flight_etl.core.enrich.runs import any_of, ends_of, first_where, runs_of
+from flight_etl.core.enrich.smooth import window_at, window_mean
 from flight_etl.core.enrich.tops import LEVEL_FPM, SLOW_S, highest, rate_off
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["air_labels", "ground_labels", "heights"]
 
 _CLIMB_OVER_FPM: Final = 200.0  # ft/min; a take-off's climb has ended when its rate falls below this
-_CLEAR_FT: Final = 250.0  # ft above 3,000 ft that an approach must rise to be a descent again
+_MEAN_S: Final = 10.0  # s on each side over which the height is a mean where 3,000 ft decide
+_CLEAR_FT: Final = 75.0  # ft above 3,000 ft that an approach must rise to be a descent again
 _ROLL_KT: Final = 60.0  # kt; a run on the ground that stays below it was no try to take off, but taxiing fast
 _FASTEST_ROLL_KT: Final = 250.0  # kt; nothing rolls faster
+_ROLL_ROWS: Final = 5  # rows after the first that show a roll, however short
 _ROLL_CHANGE_KT: Final = 10.0  # kt from the first to the last speed that tell speeding up from slowing down
 
 
@@ -47,7 +50,7 @@ def heights(evidence: Evidence, hops: Hops, tops: Tops, ground_ft: Floats) -> Fl
 def air_labels(evidence: Evidence, hops: Hops, tops: Tops, trend: Trend, height: Floats, settings: PhaseSettings) -> Labels:
     """Phase of rows in the air; UNKNOWN for all others."""
     row, hop, runs = np.arange(len(evidence)), hops.runs.number, hops.runs
-    low = _low(np.where(np.isnan(height), evidence.altitude_ft, height), runs, settings)
+    low = _low(evidence, np.where(np.isnan(height), evidence.altitude_ft, height), runs, settings)
     climbed = hops.from_ground | hops.from_pass | any_of(trend.up, runs)
     label = np.select(
         [trend.up, row > tops.descent[hop], trend.down, row >= tops.climb[hop], climbed[hop]],
@@ -62,8 +65,14 @@ def air_labels(evidence: Evidence, hops: Hops, tops: Tops, trend: Trend, height:
     return label.astype(np.int8)
 
 
-def _low(height: Floats, runs: Runs, settings: PhaseSettings) -> Bools:
-    """Rows below 3,000 ft, with those after them in the hop that are hardly above it."""
+def _low(evidence: Evidence, height: Floats, runs: Runs, settings: PhaseSettings) -> Bools:
+    """Rows below 3,000 ft, with those after them in the hop that are hardly above it.
+
+    The mean over some seconds decides: who flies level at 3,000 ft is reported on both sides of it by turns.
+    """
+    known = ~np.isnan(height)
+    window = window_at(evidence.key, evidence.key[known], half_s=_MEAN_S)
+    height = np.where(known, window_mean(height[known], window), np.nan)
     low = height < settings.low_height_ft
     parts = runs_of(runs.number, low)
     hop = runs.number[parts.first]
@@ -138,7 +147,7 @@ def _roll_labels(evidence: Evidence, state: npt.NDArray[np.int8], rolls: Runs, p
     speed = np.where(np.isnan(evidence.speed_kt), -np.inf, evidence.speed_kt)
     top, least = highest(speed, rolls), -highest(-np.where(np.isnan(evidence.speed_kt), np.inf, evidence.speed_kt), rolls)
     tried = (top >= _ROLL_KT) & (top - least >= _ROLL_CHANGE_KT)  # else it taxies fast, or its speed is frozen
-    long = rolls.seconds(evidence.key, piece) >= settings.min_dwell_s
+    long = (rolls.seconds(evidence.key, piece) >= settings.min_dwell_s) | (rolls.last - rolls.first >= _ROLL_ROWS)
     first, last = ends_of(evidence.speed_kt, rolls)
     rejected, arrives, departs = tried & led & followed & long, tried & ~led & followed, tried & led & ~followed
     alone = tried & ~led & ~followed

@@ -31,6 +31,8 @@ _HIGH_STEP_FT: Final = 2_000.0  # ft below the top, a step between flight levels
 _LOW_STEP_FT: Final = 500.0  # ft below it for flights that stay below 10,000 ft,
 _LONG_S: Final = 600.0  # s; unless they last this long,
 _LONG_SHARE: Final = 0.5  # no lower than this share of the top,
+_STAY_S: Final = 300.0  # s, or this long,
+_STAY_SHARE: Final = 0.7  # no lower than this share of it,
 _PROGRESS: Final = 0.5  # and lead somewhere: straight distance over distance flown; less is a holding
 
 
@@ -120,7 +122,10 @@ def _cruise_levels(evidence: Evidence, hops: Hops, trend: Trend, top: Floats, se
     altitude = (evidence.altitude_ft[segments.first] + evidence.altitude_ft[segments.last]) / 2.0
     seconds = (evidence.key[segments.last] - evidence.key[segments.first]) / MS_PER_SECOND
     lasts = level[segments.first] & (seconds >= settings.level_segment_s)
-    long = lasts & (seconds >= _LONG_S) & (altitude >= _LONG_SHARE * top[hop]) & (_progress(evidence, segments) >= _PROGRESS)
+    lengthy = ((seconds >= _LONG_S) & (altitude >= _LONG_SHARE * top[hop])) | (
+        (seconds >= _STAY_S) & (altitude >= _STAY_SHARE * top[hop])
+    )
+    long = lasts & lengthy & (_progress(evidence, segments) >= _PROGRESS)
     high = altitude >= settings.cruise_altitude_ft - _NEAR_TOP_FT
     summit = _summits(segments, runs, trend) & (high | ~hops.from_pass[hop])
     # From the ground it is the highest level segment that counts. A track that begins in the air, or goes round, may show
