@@ -105,14 +105,16 @@ class _Rows:
         """
         after = np.flatnonzero(gaps & self.airborne & np.append(False, self.airborne[:-1]))
         across = np.zeros(len(gaps), np.bool_)
+        if not len(after):
+            return across
         latitude, longitude = floats(table["latitude"]), floats(table["longitude"])
         before, behind = _round(~np.isnan(latitude), blocks, after)
         after, before, behind = (rows[(before >= 0) & (behind >= 0)] for rows in (after, before, behind))
         codes = self.callsign.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         old, new = _round(codes >= 0, blocks, after)
         same = (old < 0) | (new < 0) | (codes[old] == codes[new])
-        beta = reduced_latitude(latitude)
-        metres = distance_m(beta[before], longitude[before], beta[behind], longitude[behind])
+        one, other = reduced_latitude(latitude[before]), reduced_latitude(latitude[behind])
+        metres = distance_m(one, longitude[before], other, longitude[behind])
         pace = metres / ((self.time_ms[behind] - self.time_ms[before]) / MS_PER_SECOND) * KNOTS_PER_METRE_PER_SECOND
         slow, fast = np.fmin(self.knots[before], self.knots[behind]), np.fmax(self.knots[before], self.knots[behind])
         across[after] = same & (slow > _ROLLING_KT) & (pace >= _STRAIGHT * slow) & (pace <= _FASTER * fast)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from flight_etl.core.enrich.runs import runs_of
-from flight_etl.core.enrich.smooth import bridged, chord_speed, fitted_slope, spikes, window_at, window_mean
+from flight_etl.core.enrich.smooth import bridged, chord_speed, excursions, fitted_slope, spikes, window_at, window_mean
 from flight_etl.core.track import Track, floats, time_key, tristate, word_codes
 from flight_etl.units import FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
@@ -98,6 +98,8 @@ def _altitudes(altitude_ft: Floats, key: Ints, flight: Ints) -> tuple[Floats, Bo
     heard = ~np.isnan(altitude_ft)
     known = np.flatnonzero(heard)
     heard[known[spikes(altitude_ft[known], key[known], flight[known])]] = False
+    known = np.flatnonzero(heard)
+    heard[known[excursions(altitude_ft[known], key[known], flight[known])]] = False
     return altitude_ft, heard
 
 

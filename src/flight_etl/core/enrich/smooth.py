@@ -18,11 +18,12 @@ from flight_etl.units import MS_PER_SECOND
 if TYPE_CHECKING:
     from flight_etl.core.track import Bools, Floats, Ints
 
-__all__ = ["Slope", "Window", "bridged", "chord_speed", "fitted_slope", "spikes", "window_at", "window_mean"]
+__all__ = ["Slope", "Window", "bridged", "chord_speed", "excursions", "fitted_slope", "spikes", "window_at", "window_mean"]
 
 _QUANTA_PER_FOOT: Final = 10.0  # altitudes and rates are summed as integers, exactly, in tenths
 _SPIKE_FT: Final = 400.0  # ft off the median of five neighbours, plus what an aircraft may climb in the time between them
 _SPIKE_FT_PER_S: Final = 100.0
+_EXCURSION_S: Final = 30.0  # s; several receivers repeat one broken altitude for no longer
 _METRES_PER_DEGREE: Final = 111_195.0  # m, mean
 _MIN_PER_MS: Final = 60.0 * MS_PER_SECOND
 
@@ -55,6 +56,24 @@ def spikes(values: Floats, key: Ints, flight: Ints) -> Bools:
     seconds = (key[np.minimum(at + 1, high)] - key[np.maximum(at - 1, low)]) / MS_PER_SECOND
     found: Bools = np.abs(values - middle) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds
     return found
+
+
+def excursions(values: Floats, key: Ints, flight: Ints) -> Bools:
+    """Mask of short stretches of altitudes, ft, that are reached and left again faster than any climb explains."""
+    size = len(values)
+    mask = np.zeros(size, np.bool_)
+    seconds = np.diff(key) / MS_PER_SECOND
+    step = np.diff(values)
+    jump = (np.abs(step) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds) & (flight[1:] == flight[:-1])
+    at = np.flatnonzero(jump)
+    out, back = at[:-1], at[1:]  # from row out + 1 to row back
+    short = (key[back] - key[out + 1] <= _EXCURSION_S * MS_PER_SECOND) & (flight[out] == flight[back])
+    returns = step[out] * step[back] < 0
+    edges = np.zeros(size + 1, np.int64)
+    np.add.at(edges, out[short & returns] + 1, 1)
+    np.add.at(edges, back[short & returns] + 1, -1)
+    mask[:] = np.cumsum(edges[:-1]) > 0
+    return mask
 
 
 def _median5(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats) -> Floats:
