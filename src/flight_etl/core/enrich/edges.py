@@ -91,4 +91,5 @@ def moved_edges(
     total = np.cumsum(vote) - vote
     gain = total - total[start][number]  # of putting the edge at this row
     order = np.lexsort((np.abs(row - edge[number]), -gain, number))
-    return row[order[start]]
+    best: Ints = row[order[start]]
+    return best
