@@ -145,7 +145,6 @@ def cli() -> None:
 
 
 cli.add_command(dlq)
-cli.add_command(bench)
 cli.add_command(package_lambda)
 cli.add_command(compact)
 cli.add_command(bench)
