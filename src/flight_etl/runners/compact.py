@@ -255,7 +255,7 @@ def _add_margins(
                 yield address_codes(table["icao24"]), timestamps_ms(table["timestamp"])
 
     touched = set()
-    for margin in margins(edges, _day_number(day), list(others), keys, gap_s=work.settings.segment.gap_s):
+    for margin in margins(edges, _day_number(day), list(others), keys, gap_s=work.settings.segment.block_gap_s):
         touched.add(_day_text(margin.day))
         for file in others[margin.day]:
             for table in _rows(work, file, number):
