@@ -7,4 +7,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
-from servers import s3, s3_server  # noqa: F401 - fixtures
+from servers import moto_server  # noqa: F401 - a fixture

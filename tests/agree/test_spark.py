@@ -17,14 +17,13 @@ from flight_etl.errors import SettingsError, StoreError
 from flight_etl.runners import local
 from flight_etl.runners import spark as runner
 from flight_etl.settings import OutputSettings, ResourceSettings, Settings
-from servers import CREDENTIALS
+from servers import fresh_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from faults import FaultProxy
-    from servers import S3
+    from servers import S3, Server
 
 pytestmark = [
     pytest.mark.spark,
@@ -36,14 +35,19 @@ BY_DATE = Settings(output=OutputSettings(partition_by="date"))
 
 
 @pytest.fixture(scope="session")
-def spark(s3_server: tuple[FaultProxy, Any]) -> Iterator[Any]:
+def spark(moto_server: Server) -> Iterator[Any]:
     """One session for all tests; its tasks find the emulator of S3 as they would find S3."""
-    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_server[0].url}
-    options = {f"spark.executorEnv.{name}": value for name, value in environment.items()}
+    options = {f"spark.executorEnv.{name}": value for name, value in moto_server.environment.items()}
     begun = runner.session("local[2]", {**options, "spark.ui.showConsoleProgress": "false"}, python=sys.executable)
     begun.sparkContext.setLogLevel("OFF")
     yield begun
     begun.stop()
+
+
+@pytest.fixture
+def s3(moto_server: Server, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A fresh bucket at the server that the tasks know."""
+    return fresh_bucket(moto_server, monkeypatch)
 
 
 @pytest.fixture(scope="module")
