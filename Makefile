@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-ceph test-spark samples lint format docs bench fuzz lock clean
+.PHONY: help demo test test-long coverage test-all test-ceph test-spark samples lint format docs bench fuzz lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,15 +27,25 @@ demo: $(READY)  ## generate flights, run the main job on them, and look at the r
 	$(BIN)/flight-etl run demo/recordings --output demo/flights --overwrite
 	@$(BIN)/python benchmarks/demo.py demo/flights
 
+# With COVERAGE=1 both parts add to one account of what of core/ was run, which `make coverage` judges.
+COVER = $(if $(COVERAGE),--cov=flight_etl.core --cov-branch --cov-report= $(1))
+
 test: $(READY)  ## run the tests, without those that take long
-	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow and not ceph and not spark"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not kill and not slow and not ceph and not spark" $(call COVER,)
+
+test-long: $(READY)  ## run the tests that kill processes, build packages or take long for other reasons
+	$(BIN)/python -m pytest -n $(JOBS) -m "(kill or slow) and not ceph and not spark" $(call COVER,--cov-append)
 
 # Without a compiler the files round the fast decoder cannot be run, and core/ is covered by as much less.
 LEAST := from flight_etl.core.decode import decoder_name; print(95 if decoder_name() == "fast" else 80)
 
-test-all: $(READY)  ## run all tests but those of test-ceph and test-spark, with coverage of core
-	least=$$($(BIN)/python -c '$(LEAST)') && \
-	$(BIN)/python -m pytest -n $(JOBS) -m "not ceph and not spark" --cov=flight_etl.core --cov-branch --cov-report=term --cov-fail-under=$$least
+coverage:  # of the parts that were run with COVERAGE=1
+	$(BIN)/coverage report --fail-under=$$($(BIN)/python -c '$(LEAST)')
+
+test-all:  ## run all tests but those of test-ceph and test-spark, with coverage of core
+	$(MAKE) test COVERAGE=1
+	$(MAKE) test-long COVERAGE=1
+	$(MAKE) coverage
 
 test-ceph: $(READY)  ## run the tests against a real object store, Ceph, which Debian's packages bring
 	sh tests/install-ceph.sh
