@@ -110,7 +110,7 @@ class SegmentSettings:
     ground_stop_s: float = 600.0  # s on the ground at <= 5 kt between two airborne parts: a new flight
     callsign_change: bool = True  # a new callsign while on the ground or after a gap of callsign_gap_s: a new flight
     callsign_gap_s: float = 300.0  # s
-    max_flight_rows: int = 250_000  # rows without a gap before the track is cut, so that memory stays bounded (69 h at 1 Hz)
+    max_flight_rows: int = 50_000  # rows of one block; a longer one is cut, at a gap of gap_s if it can be (14 h at 1 Hz)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

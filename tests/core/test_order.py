@@ -7,6 +7,8 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tracks import column, in_blocks, row, rows_table, same_rows
 
 from flight_etl.core.order import address_codes, block_numbers, block_starts, mark_blocks, packed_key, sort_rows, timestamps_ms
@@ -91,13 +93,39 @@ def test_blocks_begin_at_gaps_and_aircraft() -> None:
     assert column(in_blocks(*rows), "_block") == [0, 0, 1, 2]
 
 
+SHORT = SegmentSettings(max_flight_rows=3)
+
+
 def test_long_blocks_are_cut_but_never_between_equal_times() -> None:
     times = np.array([0, 1, 2, 2, 2, 3, 4, 5, 5, 5, 5])
-    starts = block_starts(np.zeros(11, np.int64), times, gap_s=60.0, max_rows=3)
+    starts = block_starts(np.zeros(11, np.int64), times, SHORT)
     assert np.flatnonzero(starts).tolist() == [0, 5]
-    assert np.flatnonzero(block_starts(np.zeros(3, np.int64), times[:3], gap_s=60.0, max_rows=3)).tolist() == [0]
-    assert np.flatnonzero(block_starts(np.zeros(4, np.int64), np.arange(4), gap_s=60.0, max_rows=3)).tolist() == [0, 3]
-    assert np.flatnonzero(block_starts(np.zeros(9, np.int64), np.arange(9), gap_s=60.0, max_rows=3)).tolist() == [0, 3, 6]
+    assert np.flatnonzero(block_starts(np.zeros(3, np.int64), times[:3], SHORT)).tolist() == [0]
+    assert np.flatnonzero(block_starts(np.zeros(4, np.int64), np.arange(4), SHORT)).tolist() == [0, 3]
+    assert np.flatnonzero(block_starts(np.zeros(9, np.int64), np.arange(9), SHORT)).tolist() == [0, 3, 6]
+
+
+def test_long_blocks_are_cut_at_a_gap_where_there_is_one() -> None:
+    hours = np.array([0, 1, 1.01, 1.02, 1.03, 1.04, 3, 3.01, 3.02]) * 3_600_000
+    starts = block_starts(np.zeros(9, np.int64), hours.astype(np.int64), SHORT)
+    assert np.flatnonzero(starts).tolist() == [0, 1, 4, 6]
+
+
+@given(st.lists(st.sampled_from([0, 1, 1_800, 21_600]), min_size=1, max_size=60), st.integers(1, 9))
+def test_rows_from_any_start_on_and_up_to_any_are_cut_in_the_same_places(steps_s: list[int], most: int) -> None:
+    """Runners see some blocks and not their neighbours."""
+    times = np.cumsum(steps_s) * 1000
+    settings = SegmentSettings(max_flight_rows=most)
+    codes = np.zeros(len(times), np.int64)
+    whole = np.flatnonzero(block_starts(codes, times, settings)).tolist()
+    edges = [*whole, len(times)]
+    for at, begin in enumerate(whole):
+        for end in edges[at + 1 :]:
+            part = np.flatnonzero(block_starts(codes[begin:end], times[begin:end], settings)) + begin
+            assert part.tolist() == [start for start in whole if begin <= start < end]
+        for end in range(begin + 1, len(times) + 1):  # rows that have come so far: no start is taken back
+            seen = np.flatnonzero(block_starts(codes[begin:end], times[begin:end], settings)) + begin
+            assert set(seen.tolist()) <= set(whole)
 
 
 def test_cuts_of_a_block_do_not_depend_on_its_neighbours() -> None:

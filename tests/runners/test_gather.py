@@ -103,7 +103,7 @@ def test_blocks_are_the_same_however_the_rows_were_cut_before(
     table = sort_rows(rows(300, aircraft=3, seed=seed, step_s=30))
     wanted = SegmentSettings(gap_s=120, block_gap_s=120, max_flight_rows=max_rows)
     codes, times = address_codes(table["icao24"]), timestamps_ms(table["timestamp"])
-    starts = set(np.flatnonzero(block_starts(codes, times, gap_s=120, max_rows=max_rows)).tolist())
+    starts = set(np.flatnonzero(block_starts(codes, times, wanted)).tolist())
     for size in (cut, other):
         tables = [table.slice(at, size) for at in range(0, 300, size)]
         blocks = list(whole_blocks(_aligned(tables), wanted, rows=rows_at_once))

@@ -123,30 +123,45 @@ def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
 
 
-def block_starts(codes: Ints, times_ms: Ints, *, gap_s: float, max_rows: int) -> Bools:
+def block_starts(codes: Ints, times_ms: Ints, settings: SegmentSettings) -> Bools:
     """Mask of the rows at which a block begins, for sorted rows.
 
-    A block longer than `max_rows` is cut every `max_rows` rows, but never between equal timestamps.
+    Blocks end at gaps of `block_gap_s`. One longer than `max_flight_rows` is cut at its last gap of `gap_s` within so many rows,
+    where there is one, else behind as many, but never between equal timestamps; and what is left of it likewise. Two neighbours
+    that were cut apart are longer than `max_flight_rows` together, so that rows from any start on are cut in the same places.
     """
+    max_rows = settings.max_flight_rows
     starts = np.ones(len(codes), np.bool_)
-    starts[1:] = (codes[1:] != codes[:-1]) | (times_ms[1:] - times_ms[:-1] >= gap_s * 1000)
+    starts[1:] = (codes[1:] != codes[:-1]) | (times_ms[1:] - times_ms[:-1] >= settings.block_gap_s * 1000)
     first = np.flatnonzero(starts)
     lengths = np.diff(np.append(first, len(codes)))
-    for begin, length in zip(first[lengths > max_rows], lengths[lengths > max_rows], strict=True):  # rare: hostile or months long
-        cut = begin + max_rows
-        while cut < begin + length:
-            while cut < begin + length and times_ms[cut] == times_ms[cut - 1]:
-                cut += 1
-            if cut < begin + length:
-                starts[cut] = True
-            cut += max_rows
+    for begin, length in zip(first[lengths > max_rows], lengths[lengths > max_rows], strict=True):  # rare: days at 1 Hz
+        starts[_cuts(times_ms[begin : begin + length], settings) + begin] = True
     return starts
+
+
+def _cuts(times_ms: Ints, settings: SegmentSettings) -> Ints:
+    """Rows at which a block that is too long is cut."""
+    gaps = np.flatnonzero(times_ms[1:] - times_ms[:-1] >= settings.gap_s * 1000) + 1
+    cuts: list[int] = []
+    begin = 0
+    while len(times_ms) - begin > settings.max_flight_rows:
+        cut = begin + settings.max_flight_rows
+        before = int(np.searchsorted(gaps, cut, "right")) - 1
+        if before >= 0 and gaps[before] > begin:
+            cut = int(gaps[before])
+        while cut < len(times_ms) and times_ms[cut] == times_ms[cut - 1]:
+            cut += 1
+        if cut < len(times_ms):
+            cuts.append(cut)
+        begin = cut
+    return np.array(cuts, np.int64)
 
 
 def mark_blocks(table: pa.Table, settings: SegmentSettings) -> pa.Table:
     """Number the blocks of sorted rows in a column `_block`, before any row is dropped, so that all track stages agree."""
     codes, times = address_codes(table["icao24"]), timestamps_ms(table["timestamp"])
-    starts = block_starts(codes, times, gap_s=settings.block_gap_s, max_rows=settings.max_flight_rows)
+    starts = block_starts(codes, times, settings)
     return table.append_column(BLOCK, pa.array((np.cumsum(starts) - 1).astype(np.int32)))
 
 

@@ -38,7 +38,7 @@ def whole_blocks(tables: Iterable[pa.Table], settings: SegmentSettings, *, rows:
 
 def _starts(table: pa.Table, settings: SegmentSettings) -> Ints:
     codes, times = address_codes(table["icao24"]), timestamps_ms(table["timestamp"])
-    return np.flatnonzero(block_starts(codes, times, gap_s=settings.block_gap_s, max_rows=settings.max_flight_rows))
+    return np.flatnonzero(block_starts(codes, times, settings))
 
 
 def _pieces(table: pa.Table, starts: Ints, rows: int) -> Iterator[pa.Table]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flight_etl.core.order import address_codes, block_starts, timestamps_ms
+from flight_etl.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,7 +120,7 @@ def _reached(codes: Ints, edge_ms: Ints, keys: Keys, gap_s: float) -> Ints:
     all_codes, all_times = np.concatenate([keys[0], codes]), np.concatenate([keys[1], edge_ms])
     order = np.lexsort((all_times, all_codes))
     all_codes, all_times = all_codes[order], all_times[order]
-    starts = np.flatnonzero(block_starts(all_codes, all_times, gap_s=gap_s, max_rows=_NO_CUT))
+    starts = np.flatnonzero(block_starts(all_codes, all_times, SegmentSettings(block_gap_s=gap_s, max_flight_rows=_NO_CUT)))
     last = np.searchsorted(all_codes, codes, "right") - 1
     reached: Ints = all_times[starts[np.searchsorted(starts, last, "right") - 1]]
     return reached
