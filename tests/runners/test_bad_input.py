@@ -42,6 +42,8 @@ CASES: dict[str, tuple[bytes, int, int, int, dict[str, int], str]] = {
     "empty": (b"", 0, 0, 0, {}, ""),
     "white space": (b" \n\t\r\n ", 0, 0, 0, {}, ""),
     "only a BOM": (b"\xef\xbb\xbf", 0, 0, 0, {}, ""),
+    "an array of no records": (b"[ ]\n", 0, 0, 0, {}, ""),
+    "an array of no records and much space, then some": (b"[]" + b" " * (5 << 20) + GOOD[0], 1, 0, 0, {}, "none of the layouts"),
     "an empty array of states": (b'{"time":1700000000,"states":null}', 0, 0, 0, {}, ""),
     "not JSON": (b"hello world\n", 1, 0, 0, {}, "neither JSON nor CSV"),
     "a web page": (b"<!DOCTYPE html><p>502", 1, 0, 0, {}, "HTML"),

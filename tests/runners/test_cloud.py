@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -21,7 +23,10 @@ from cloud import Cloud, cloud_at, notification, s3_record, sqs_event
 from flight_etl.bench.generate import write
 from flight_etl.resilience import sqs as queues
 from flight_etl.runners.aws_lambda import ETLConfig, OptimizedETLProcessor
-from flight_etl.runners.objects import Status
+from flight_etl.runners.events import ObjectRef
+from flight_etl.runners.objects import Status, process_object
+from flight_etl.settings import OutputSettings, ServiceSettings, Settings
+from flight_etl.store.objects import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,6 +199,39 @@ def test_empty_objects_and_markers_of_folders_are_done_without_an_output(cloud: 
     assert [result.status for result in delivery.results] == [Status.EMPTY, Status.EMPTY, Status.GONE]
     assert len(delivery.ignored) == 1
     assert (delivery.dead, delivery.undone, cloud.outputs(), cloud.letters()) == ([], [], [], [])
+
+
+def test_nothing_of_an_older_version_is_left_where_the_newer_one_has_less(cloud: Cloud) -> None:
+    key, folder = "k.json", f"processed/{cloud.raw}"
+    parts = [f"{folder}/k.json{part}.parquet" for part in ("", ".00001", ".00002")]
+
+    def settings() -> Settings:
+        return Settings(output=OutputSettings(rows_per_file=200), service=ServiceSettings(output_bucket=cloud.out))
+
+    def deliver(content: bytes, sequencer: str) -> tuple[Status, list[int], bytes]:
+        cloud.put(key, content)
+        ref = ObjectRef(bucket=cloud.raw, key=key, sequencer=sequencer)
+        status = process_object(ref, settings(), pool).status
+        rows = [pq.read_metadata(io.BytesIO(_read(cloud, part))).num_rows for part in parts]
+        return status, rows, _read(cloud, f"quarantine/{cloud.raw}/{key}.ndjson")
+
+    pool = Pool()
+    broken = b'{"icao24": "zz", "timestamp": 1700000000}\n'
+    long = b"".join(b'{"icao24": "4b1%03x", "timestamp": 1700000000, "lat": 47.0, "lon": 8.0}\n' % n for n in range(500))
+    status, rows, quarantine = deliver(long + broken, "01")
+    assert (status, rows) == (Status.WRITTEN, [200, 200, 100])
+    assert quarantine.count(b"\n") == 1
+    assert deliver(long[: len(long) // 10], "02") == (Status.WRITTEN, [50, 0, 0], b"")
+    assert deliver(b"", "03") == (Status.EMPTY, [0, 0, 0], b"")
+    assert deliver(b"", "03")[:2] == (Status.UNCHANGED, [0, 0, 0])
+    assert deliver(long, "02")[:2] == (Status.SUPERSEDED, [0, 0, 0])
+    assert deliver(long, "04")[:2] == (Status.WRITTEN, [200, 200, 100])
+    assert deliver(b"[]", "05")[:2] == (Status.EMPTY, [0, 0, 0])
+
+
+def _read(cloud: Cloud, key: str) -> bytes:
+    body: bytes = cloud.s3.get_object(Bucket=cloud.out, Key=key)["Body"].read()
+    return body
 
 
 def test_key_and_bytes_of_an_output_depend_on_input_and_settings_of_the_content_alone(

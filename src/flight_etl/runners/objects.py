@@ -33,6 +33,7 @@ __all__ = ["OUTPUT_PREFIX", "Result", "Status", "check_places", "output_key", "p
 OUTPUT_PREFIX: Final = "processed/"  # where outputs go in the bucket of the input, when no other bucket is named
 QUARANTINE_PREFIX: Final = "quarantine/"
 _SUFFIX: Final = ".parquet"
+_PARTS: Final = "parts"  # name in an output's metadata for the number of files that it has
 
 
 class Status(StrEnum):
@@ -84,6 +85,10 @@ def output_key(ref: ObjectRef, name: str) -> str:
     return f"{OUTPUT_PREFIX}{inside}{ref.bucket}/{ref.key}{part}{_SUFFIX}"
 
 
+def _quarantine_key(ref: ObjectRef) -> str:
+    return f"{QUARANTINE_PREFIX}{ref.bucket}/{ref.key}.ndjson"
+
+
 def process_object(
     ref: ObjectRef,
     settings: Settings,
@@ -109,14 +114,53 @@ def process_object(
     except NotFound:
         return Result(source=source_name, status=Status.GONE)
     target = pool.bucket(ObjectUrl("s3", target_name, ""))
-    if source.size_bytes == 0:
-        return Result(source=source_name, status=Status.EMPTY)
     mark = _mark(ref, source.info)
     there = _existing(target, output_key(ref, "part-00000.parquet"))  # with partitions, only writing can tell
     if there is not None and (kept := _kept(ref, mark, Mark.of(there.metadata))) is not None:
         return Result(source=source_name, status=kept, outputs=(str(there.url),))
     with scratch_folder(scratch) as folder:
-        return _produced(ref, source, target, settings, mark, folder, means)
+        if source.size_bytes == 0:
+            result = Result(source=source_name, status=Status.EMPTY)
+        else:
+            result = _produced(ref, source, target, settings, mark, folder, means)
+        if there is not None:
+            _empty_what_is_over(ref, target, settings, mark, there, result, folder)
+    return result
+
+
+def _empty_what_is_over(
+    ref: ObjectRef, target: Bucket, settings: Settings, mark: Mark, there: ObjectInfo, result: Result, folder: Path
+) -> None:
+    """Leave no row of the older version where the newer one has none: in further parts, in the quarantine, or at all.
+
+    Files without rows take their places, by the same conditional requests: one that is removed could come back by a late event.
+    """
+    parts = range(len(result.outputs), _parts(there))
+    if parts:
+        nothing = _without_rows(settings, folder)
+        for number in parts:
+            put_if_newer(target, output_key(ref, f"part-{number:05d}.parquet"), nothing, mark, metadata={_PARTS: "1"})
+    dropped = 0 if result.report is None else sum(result.report.dropped.values())
+    if not dropped and _existing(target, _quarantine_key(ref)) is not None:
+        put_if_newer(target, _quarantine_key(ref), b"", mark)
+
+
+def _parts(there: ObjectInfo) -> int:
+    """Number of files that the version of an output that is there has, as its first one says."""
+    told = there.metadata.get(_PARTS, "")
+    return int(told) if told.isdecimal() else 1
+
+
+def _without_rows(settings: Settings, folder: Path) -> bytes:
+    from flight_etl.runners.form import final_schema, footer
+    from flight_etl.schema import ENRICHED
+    from flight_etl.store.parquet import DatasetWriter
+
+    (folder / "nothing").mkdir()
+    output = replace(settings.output, partition_by=None)
+    schema, _ = final_schema(ENRICHED, settings.features(), {}, settings)
+    (only,) = DatasetWriter(folder / "nothing", schema, output, footer(settings)).close()
+    return (folder / "nothing" / only.path).read_bytes()
 
 
 def _kept(ref: ObjectRef, mark: Mark, made_from: Mark) -> Status | None:
@@ -159,10 +203,10 @@ def _produced(
     answers = []
     for name in data_files:
         means.between()
-        answers.append(put_if_newer(target, output_key(ref, name), (folder / name).read_bytes(), mark))
+        data = (folder / name).read_bytes()
+        answers.append(put_if_newer(target, output_key(ref, name), data, mark, metadata={_PARTS: str(len(data_files))}))
     if (folder / local.QUARANTINE).exists():
-        key = f"{QUARANTINE_PREFIX}{ref.bucket}/{ref.key}.ndjson"
-        put_if_newer(target, key, (folder / local.QUARANTINE).read_bytes(), mark)
+        put_if_newer(target, _quarantine_key(ref), (folder / local.QUARANTINE).read_bytes(), mark)
     status = Status.UNCHANGED if set(answers) == {"kept"} else Status.WRITTEN
     outputs = tuple(str(target.url(output_key(ref, name))) for name in data_files)
     return Result(source=source.name, status=status, outputs=outputs, report=report)

@@ -43,6 +43,7 @@ _FOREIGN: Final = (
 )
 _CONTAINER: Final = re.compile(rb'"(\w+)"\s*:\s*[\[{]', re.ASCII)
 _TAR_MAGIC: Final = (257, b"ustar")
+_NOTHING: Final = re.compile(rb"\[\s*\]\s*")  # of records: what some collectors write when no aircraft is in sight
 
 
 class _Head:
@@ -57,7 +58,7 @@ class _Head:
 
 
 def detect(source: Source, settings: DecodeSettings) -> Layout | None:
-    """Layout of a source; None for one that is empty or only white space. `settings.layout` overrules the content.
+    """Layout of a source; None for one that is empty, white space or `[]`. `settings.layout` overrules the content.
 
     Raises InputError for content that is no known layout, SettingsError for a layout that is not one.
     """
@@ -78,7 +79,7 @@ def detect(source: Source, settings: DecodeSettings) -> Layout | None:
         layout = _by_records(_Head(source.name, data))
         if layout is not None:
             return layout
-    if not text:
+    if not text or (_NOTHING.fullmatch(text) and len(data) < size):
         return None
     raise InputError(
         f"JSON, but none of the layouts {', '.join(LAYOUT_NAMES)}; name one with --layout if it is one of them",
