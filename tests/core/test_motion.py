@@ -102,6 +102,17 @@ def test_distance_is_from_the_last_known_position_and_adds_up() -> None:
     assert rows[3]["cumulative_distance_km"] == pytest.approx(3 * leg, rel=1e-6)
 
 
+def test_distances_are_multiples_of_a_binary_fraction_and_errors_do_not_add_up() -> None:
+    rows = moved(_rows(*({"longitude": 4.0 + 0.0001 * at} for at in range(5_000)), every_s=1.0))
+    steps = np.array([r["distance_km"] for r in rows[1:]]) * 2**20
+    sums = np.array([r["cumulative_distance_km"] for r in rows]) * 2**20
+    assert (steps == np.rint(steps)).all()
+    assert (sums == np.rint(sums)).all()
+    leg = vincenty_m((52, 4), (52, 4.0001)) / 1000 * 2**20
+    assert np.abs(steps - leg).max() <= 0.6
+    assert np.abs(sums - leg * np.arange(5_000)).max() <= 5  # 5 mm in 34 km
+
+
 def test_before_the_first_position_nothing_is_flown() -> None:
     rows = moved(_rows({"longitude": None, "latitude": None}, {}))
     assert [r["cumulative_distance_km"] for r in rows] == [None, 0.0]
