@@ -108,6 +108,7 @@ def test_how_rows_were_cut_and_spilled_cannot_be_seen(
 ) -> None:
     root = tmp_path_factory.mktemp("cut")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "_PIECE_ROWS", 50)
         whole = write(root / "whole", partition_by=partition)
         patch.setattr(parquet, "DATE_BYTES", 20_000 if spill else 1 << 30)
         assert write(root / "cut", cuts=cuts, partition_by=partition) == whole
@@ -170,6 +171,9 @@ def test_row_groups_can_be_skipped_by_aircraft_and_time(tmp_path: Path) -> None:
         assert (address.min, address.max) == (part["icao24"][0].as_py(), part["icao24"][-1].as_py())
         assert group.column(names.index("timestamp")).statistics.min == pc.min(part["timestamp"]).as_py()
         assert group.column(0).has_column_index
+        told = {name for at, name in enumerate(names) if group.column(at).is_stats_set}
+        assert told >= {"icao24", "timestamp", "position_time", "latitude", "longitude", "callsign", "nic", "rssi"}
+        assert not told & {"on_ground", "category", "origin_country", "note.a"}  # all values in every group: nothing to skip by
     sorting = pq.SortingColumn.to_ordering(pa.schema(SCHEMA), meta.row_group(0).sorting_columns)[0]
     assert [name for name, _ in sorting] == ["icao24", "timestamp"]
 
@@ -217,6 +221,13 @@ def test_no_more_than_a_row_group_is_held(tmp_path: Path) -> None:
         assert pa.total_allocated_bytes() - before < table.nbytes // 2
     (only,) = writer.close()
     assert only.rows == 200_200
+
+
+def test_rows_with_many_columns_make_shorter_row_groups(tmp_path: Path) -> None:
+    for columns, group in ((48, 100), (96, 50), (1_000, 4)):
+        table = pa.table({f"c{n}": np.arange(200) for n in range(columns)})
+        write(tmp_path / str(columns), table, row_group_rows=100)
+        assert pq.read_metadata(tmp_path / f"{columns}/part-00000.parquet").row_group(0).num_rows == group
 
 
 def test_a_full_disk_and_a_place_that_cannot_be_are_told(tmp_path: Path) -> None:

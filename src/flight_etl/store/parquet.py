@@ -33,6 +33,8 @@ __all__ = ["DATE_BYTES", "DatasetWriter", "WrittenFile"]
 DATE_BYTES: Final = 64 << 20  # B of rows kept in memory for partitions; beyond, they wait on disk
 _MS_PER_DAY: Final = 86_400_000
 _SPILL_BATCH_ROWS: Final = 16_384
+_PIECE_ROWS: Final = 16_384  # rows; a change is seen in the bytes of files
+_USUAL_COLUMNS: Final = 48  # of a row with some extra columns
 _COLUMN_BYTES: Final = 512  # B; about what a column of a small table costs beside its data
 
 
@@ -102,6 +104,12 @@ class _Form:
     sorted_by: tuple[str, ...]
     file_bytes: int | None
 
+    @property
+    def group_rows(self) -> int:
+        """Rows of a row group, of which at least one is in memory: fewer where extra columns make rows wide."""
+        most = self.settings.row_group_rows
+        return max(1, min(most, most * _USUAL_COLUMNS // len(self.schema)))
+
     def open(self, sink: pa.NativeFile) -> pq.ParquetWriter:
         sorting = [pq.SortingColumn(self.schema.get_field_index(name)) for name in self.sorted_by if name in self.schema.names]
         return pq.ParquetWriter(
@@ -109,7 +117,6 @@ class _Form:
             self.schema,
             sorting_columns=sorting or None,
             store_schema=True,  # brings dictionary types and field metadata back
-            write_statistics=True,
             write_page_index=True,
             **file_options(self.schema, self.settings.compression),
         )
@@ -141,7 +148,9 @@ class _Series:
             at += rows
         self._pending_rows = waiting.num_rows - at
         if self._pending_rows:
-            self._pending = [_copied(waiting.slice(at))]
+            # A slice keeps all of its table in memory, so a small one is copied; that of a large one costs more than it frees.
+            rest = waiting.slice(at)
+            self._pending = [_copied(rest) if 2 * self._pending_rows < table.num_rows else rest]
 
     def close(self) -> list[WrittenFile]:
         if self._pending_rows:
@@ -158,11 +167,10 @@ class _Series:
 
     def _next_cut(self) -> int:
         """Rows of the next row group."""
-        settings = self.form.settings
         if self.name is not None:
-            return settings.row_group_rows
+            return self.form.group_rows
         written = self._file.rows if self._file else 0
-        return min(settings.row_group_rows, settings.rows_per_file - written)
+        return min(self.form.group_rows, self.form.settings.rows_per_file - written)
 
     def _write_group(self, rows: pa.Table) -> None:
         if self._file is None:
@@ -301,12 +309,24 @@ def _copied(rows: pa.Table) -> pa.Table:
 
 
 def _canonical(rows: pa.Table) -> pa.Table:
-    """One chunk for each column, with the dictionaries that the values alone decide."""
-    rows = _joined([rows])
-    for at, column_field in enumerate(rows.schema):
-        if pa.types.is_dictionary(column_field.type) and rows.num_rows:
-            rows = rows.set_column(at, column_field, _canonical_words(rows.column(at).chunk(0)))
-    return rows
+    """The same rows in chunks, and with dictionaries, that the values alone decide.
+
+    Numbers are in chunks of `_PIECE_ROWS`, most of which are views of the chunks they came in; words are in one chunk.
+    """
+    rows = rows.unify_dictionaries()
+    columns = [
+        _canonical_words(_one_chunk(column)) if pa.types.is_dictionary(column.type) else _in_pieces(column)
+        for column in rows.columns
+    ]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _in_pieces(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([_one_chunk(column.slice(at, _PIECE_ROWS)) for at in range(0, len(column), _PIECE_ROWS)], column.type)
 
 
 def _canonical_words(words: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -314,8 +334,10 @@ def _canonical_words(words: pa.DictionaryArray) -> pa.DictionaryArray:
     if words.dictionary.null_count or len(words.dictionary.unique()) < len(words.dictionary):
         return words.cast(words.type.value_type).dictionary_encode().cast(words.type)
     used = words.indices.unique().drop_null()
+    order = used.to_numpy()
+    if np.array_equal(order, np.arange(len(words.dictionary))):
+        return words
     place = np.zeros(len(words.dictionary), np.int32)
-    place[used.to_numpy()] = np.arange(len(used), dtype=np.int32)
-    known = words.indices.is_valid().to_numpy(zero_copy_only=False)
-    indices = place[words.indices.fill_null(0).to_numpy()] if len(used) else np.zeros(len(words), np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32(), mask=~known), words.dictionary.take(used))
+    place[order] = np.arange(len(order), dtype=np.int32)
+    indices = pc.take(pa.array(place), words.indices)
+    return pa.DictionaryArray.from_arrays(indices, words.dictionary.take(used))
