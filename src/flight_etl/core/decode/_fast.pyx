@@ -18,7 +18,22 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from flight_etl.core.decode._number cimport FE_FIVES, Number, fe_fives, fe_load, fe_number_init, scan_number, value_of
+from flight_etl.core.decode._number cimport (
+    FE_FIVES,
+    FE_PLAIN_ROOM,
+    Number,
+    fe_first,
+    fe_fives,
+    fe_is_false,
+    fe_is_null,
+    fe_is_true,
+    fe_load,
+    fe_number_init,
+    fe_plain_integer,
+    fe_plain_number,
+    scan_number,
+    value_of,
+)
 from flight_etl.core.decode._text cimport (
     ESCAPED,
     WIDE,
@@ -30,6 +45,7 @@ from flight_etl.core.decode._text cimport (
     intern,
     is_utf8,
     string_end,
+    take_digits_word,
     take_word,
     unescape,
 )
@@ -85,18 +101,25 @@ cdef class Parser:
         for i, table in enumerate(plan.tables):
             t = &self.s.tables[i]
             t.open, t.group, t.first = table.open, table.group, -1
-            for size in range(1, 9):
-                t.last_mask[size] = <uint64_t>((1 << 8 * size) - 1)
             for key, target in table.keys.items():
                 self._key(t, key.encode(), target)
         self.s.place_count = len(plan.places)
         self.s.places = self._targets(plan.places)
         self.moved = self._targets(plan.moved)
+        self._mark_sole(plan)
         self._heads = plan.heads[:4]
         for i, name in enumerate(self._heads):
             self.s.heads[i] = PyBytes_AsString(name)
             self.s.head_sizes[i] = <size_t>len(name)
         self.s.head_count = len(self._heads)
+
+    cdef int _mark_sole(self, plan) except -1:
+        """Find the columns to which one key or position alone leads."""
+        leads = [place.column for table in plan.tables for place in table.keys.values()]
+        leads += [place.column for place in plan.places]
+        for i in range(self.s.column_count):
+            self.s.columns[i].sole = leads.count(i) == 1
+        return 0
 
     cdef int _extra(self, str name) except -1:
         cdef bytes text = name.encode()

@@ -225,50 +225,59 @@ cdef int32_t extra_of(State *s, const char *name, size_t size, const char *reada
 
 
 cdef inline const char *take_usual(State *s, const char *p, Column *c, Target *target) noexcept nogil:
-    """Read the value at `p` if it is of the usual form for its column, and no other has claimed the cell; else NULL."""
-    cdef const char *after
+    """Read the value at `p` if it is of the usual form for its column, and no other has claimed the cell; else NULL.
+
+    There must be PLAIN_ROOM bytes to be read.
+    """
+    cdef const char *after = p
+    cdef int32_t row = s.row, code
+    cdef double value
     cdef Number n
-    cdef int32_t code
-    if c.record == s.record:
+    if not c.sole and c.record == s.record:
         return NULL
-    if c.kind == K_TEXT:
-        if p[0] != c'"':
-            return p + 4 if is_word(s, p, b"null", 4) else NULL
-        after = p + 1
-        code = take_word(&c.words, &after, s.end)
+    if c.kind == K_NUMBER or c.kind == K_ALTITUDE:
+        after = fe_plain_number(p, &value)
+        if after == NULL:
+            return p + 4 if fe_is_null(p) else NULL
+        c.numbers[row] = value
+    elif c.kind == K_TEXT:
+        if p[0] == c'"':
+            after = p + 1
+            code = take_word(&c.words, &after)
+        elif fe_is_null(p):
+            return p + 4
+        else:
+            code = -1 if c.strict else take_digits_word(&c.words, &after)
         if code < 0:
             return NULL
-        c.codes[s.row] = code
-    elif p[0] == c'-' or c'0' <= p[0] <= c'9':
-        if c.kind == K_BOOL:
-            return NULL
-        after = scan_number(p, s.end, &n)
+        c.codes[row] = code
+    elif c.kind == K_TIME:
+        n.integer, n.exact, n.negative = True, True, False
+        after = fe_plain_integer(p, &n.mantissa)
         if after == NULL:
+            return p + 4 if fe_is_null(p) else NULL
+        if not put_time(c, row, &n, p, after):
             return NULL
-        if c.kind == K_TIME:
-            if not put_time(c, s.row, &n, p, after):
-                return NULL
-        elif not put_number(c, s.row, &n, p, after):
-            return NULL
-    elif c.kind == K_BOOL and is_word(s, p, b"true", 4):
-        c.ground[s.row] = 1
+    elif fe_is_true(p):
+        c.ground[row] = 1
         after = p + 4
-    elif c.kind == K_BOOL and is_word(s, p, b"false", 5):
-        c.ground[s.row] = 0
+    elif fe_is_false(p):
+        c.ground[row] = 0
         after = p + 5
     else:
-        return p + 4 if is_word(s, p, b"null", 4) else NULL
-    c.state[s.row] = HELD
-    c.record = s.record
-    c.rank = target.rank
+        return p + 4 if fe_is_null(p) else NULL
+    c.state[row] = HELD
     c.used = True
+    if not c.sole:
+        c.record = s.record
+        c.rank = target.rank
     return after
 
 
 cdef inline const char *take_value(State *s, const char *p, Target *target, int depth) noexcept nogil:
     """Read the value at `p` and put it where it belongs."""
     cdef const char *after
-    if target.usual:
+    if target.usual and s.end - p >= FE_PLAIN_ROOM:
         after = take_usual(s, p, &s.columns[target.column], target)
         if after != NULL:
             return after

@@ -1,9 +1,34 @@
 # Part of _fast.pyx: objects and arrays.
 
+cdef inline void learn_lead(Key *key, const char *p, int32_t length) noexcept nogil:
+    """Remember what stands before a value of this key; the first byte, comma or brace, is always kept as a comma."""
+    cdef int32_t i, left
+    key.length = length if length <= LEAD_BYTES else 0
+    memset(key.lead, 0, LEAD_BYTES)
+    if not key.length:
+        return
+    memcpy(key.lead, p, <size_t>length)
+    key.lead[0] = c','
+    for i in range(3):
+        left = max(min(length - 8 * i, 8), 0)
+        key.masks[i] = fe_first(<uint64_t>-1, left)
+
+
+cdef inline bint is_lead(Key *key, const char *p, uint64_t opener) noexcept nogil:
+    """Whether the lead stands at `p`, where LEAD_BYTES can be read. `opener`: what tells the first byte from a comma."""
+    cdef const char *lead = key.lead
+    cdef uint64_t unlike = ((fe_load(p) ^ opener ^ fe_load(lead)) & key.masks[0]) | ((fe_load(p + 8) ^ fe_load(lead + 8)) & key.masks[1])
+    unlike |= (fe_load(p + 16) ^ fe_load(lead + 16)) & key.masks[2]
+    if unlike or key.length == 0:
+        return False
+    return key.length <= 24 or memcmp(p + 24, lead + 24, <size_t>(key.length - 24)) == 0
+
+
 cdef int32_t add_key(Table *t, const char *name, size_t size, const char *readable) noexcept nogil:
     """Number of a key, which is new or not; -1: no memory."""
     cdef Key *keys
     cdef Key *key
+    cdef int32_t known = t.names.count
     cdef int32_t code = intern(&t.names, name, size, readable)
     if code < 0:
         return -1
@@ -11,37 +36,14 @@ cdef int32_t add_key(Table *t, const char *name, size_t size, const char *readab
         keys = <Key *>realloc(t.keys, (<size_t>code * 2 + 32) * sizeof(Key))
         if keys == NULL:
             return -1
-        memset(keys + t.room, 0, (<size_t>code * 2 + 32 - <size_t>t.room) * sizeof(Key))
         t.keys = keys
         t.room = code * 2 + 32
-    key = &t.keys[code]
-    if key.follows == 0:  # new; else it is -1 or a number from 1 on
+    if code >= known:
+        key = &t.keys[code]
+        memset(key, 0, sizeof(Key))
         key.follows = -1
         key.target.column = key.target.sub = key.target.extra = -1
-        if size + 3 <= NAME_WORDS * 8:
-            (<char *>key.name)[0] = c'"'
-            memcpy(<char *>key.name + 1, name, size)
-            (<char *>key.name)[size + 1] = c'"'
-            (<char *>key.name)[size + 2] = c':'
-            key.length = <int32_t>size + 3
     return code
-
-
-cdef inline bint is_key(Key *key, const char *p, const char *end, uint64_t *masks) noexcept nogil:
-    """Whether the key and its colon stand at `p`."""
-    cdef int32_t left = key.length
-    cdef uint64_t *name = key.name
-    if end - p < NAME_WORDS * 8:
-        return left > 0 and end - p >= left and memcmp(p, name, <size_t>left) == 0
-    if left <= 0:
-        return False
-    while left > 8:
-        if fe_load(p) != name[0]:
-            return False
-        p += 8
-        name += 1
-        left -= 8
-    return (fe_load(p) & masks[left]) == name[0]
 
 
 cdef int32_t look_up(State *s, Table *t, const char **at) noexcept nogil:
@@ -73,61 +75,87 @@ cdef int32_t look_up(State *s, Table *t, const char **at) noexcept nogil:
     return code
 
 
+cdef int32_t other_key(State *s, Table *t, const char **at, int32_t last) noexcept nogil:
+    """Number of the key behind the brace or comma at `at`, which moves to its value; -1: the object ends there; -2: failed."""
+    cdef const char *begin = at[0]
+    cdef const char *p = blank(begin + 1)
+    cdef int32_t code
+    if last < 0 and p[0] == c'}':
+        at[0] = p + 1
+        return -1
+    code = look_up(s, t, &p)
+    if code < 0:
+        return -2
+    p = blank(p)
+    learn_lead(&t.keys[code], begin, <int32_t>min(p - begin, <Py_ssize_t>LEAD_BYTES + 1))
+    if last >= 0:
+        t.keys[last].follows = code
+    else:
+        t.first = code
+    at[0] = p
+    return code
+
+
+cdef inline int32_t expected_key(State *s, Table *t, const char **at, int32_t expected, uint64_t opener) noexcept nogil:
+    """The same for a key that came next, or next but one or two, when this place was last seen; -1: none of them."""
+    cdef const char *p = at[0]
+    cdef int32_t tries = 0
+    if s.end - p < PLAIN_ROOM:
+        return -1
+    while expected >= 0 and tries < 3:
+        if is_lead(&t.keys[expected], p, opener):
+            at[0] = p + t.keys[expected].length
+            return expected
+        expected = t.keys[expected].follows
+        tries += 1
+    return -1
+
+
 cdef const char *take_object(State *s, Table *t, const char *p, int depth) noexcept nogil:
     """Read the object at `p`."""
     cdef int64_t object
     cdef int32_t expected = t.first, last = -1, code
+    cdef uint64_t opener = c'{' ^ c','
     cdef Key *key
     if depth > s.most_depth:
         return fail(s, p)
     s.object += 1
     object = s.object
-    p = blank(p + 1)
-    if p[0] == c'}':
-        return p + 1
     while True:
-        if expected >= 0 and is_key(&t.keys[expected], p, s.end, t.last_mask):
-            code = expected
-            key = &t.keys[code]
-            p += key.length
-        else:
-            code = look_up(s, t, &p)
+        code = expected_key(s, t, &p, expected, opener)
+        if code < 0:
+            code = other_key(s, t, &p, last)
             if code < 0:
-                return NULL
-            key = &t.keys[code]
-            if last >= 0:
-                t.keys[last].follows = code if code else -1
-            else:
-                t.first = code
+                return p if code == -1 else NULL
+        key = &t.keys[code]
         if key.seen == object:
             return fail(s, p)
         key.seen = object
-        if p[0] <= c' ':
-            p = blank(p)
-        if key.target.extra == -2:
-            key.target.extra = extra_of(
-                s, t.names.text.data + (t.names.ends[code - 1] if code else 0),
-                <size_t>(t.names.ends[code] - (t.names.ends[code - 1] if code else 0)),
-                t.names.text.data + t.names.text.size,
-            )
-            if key.target.extra < 0:
-                key.target.extra = -2
-                return fail(s, p)
+        if key.target.extra == -2 and not name_extra(s, t, code):
+            return fail(s, p)
         p = take_value(s, p, &key.target, depth + 1)
         if p == NULL:
             return NULL
-        if p[0] <= c' ':
+        if p[0] != c',':
             p = blank(p)
-        if p[0] == c',':
-            p += 1
-            if p[0] <= c' ':
-                p = blank(p)
-        elif p[0] == c'}':
-            return p + 1
-        else:
-            return fail(s, p)
+            if p[0] == c'}':
+                return p + 1
+            if p[0] != c',':
+                return fail(s, p)
+        opener = 0
         last = code
         expected = t.keys[code].follows
+
+
+cdef bint name_extra(State *s, Table *t, int32_t code) noexcept nogil:
+    """Give a key that came for the first time its extra column."""
+    cdef size_t begin = <size_t>t.names.ends[code - 1] if code else 0
+    cdef const char *text = t.names.text.data
+    cdef int32_t extra = extra_of(s, text + begin, <size_t>t.names.ends[code] - begin, text + t.names.text.size)
+    if extra < 0:
+        return False
+    t.keys[code].target.extra = extra
+    return True
 
 
 cdef int32_t column_extra(State *s, int index) noexcept nogil:
@@ -175,15 +203,14 @@ cdef const char *take_array(State *s, Target *places, int32_t count, int bool_at
         p = take_value(s, p, target, 2)
         if p == NULL:
             return NULL
+        index += 1
+        if p[0] != c',':
+            p = blank(p)
+            if p[0] == c']':
+                width[0] = index
+                return p + 1
+            if p[0] != c',':
+                return fail(s, p)
+        p += 1
         if p[0] <= c' ':
             p = blank(p)
-        index += 1
-        if p[0] == c',':
-            p += 1
-            if p[0] <= c' ':
-                p = blank(p)
-        elif p[0] == c']':
-            width[0] = index
-            return p + 1
-        else:
-            return fail(s, p)

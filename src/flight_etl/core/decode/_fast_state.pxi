@@ -25,7 +25,8 @@ cdef enum:
     BOOL_KIND = 4
     TEXT_KIND = 8
     NESTED_KIND = 16
-    NAME_WORDS = 5  # keys are compared by so many times eight bytes
+    LEAD_BYTES = 40  # of what stands between two values is remembered
+    PLAIN_ROOM = 80  # B that are readable where values are read the short way: what is before them, and FE_PLAIN_ROOM
     NEAR_END = 16  # B; what goes wrong so near to the end may be a token that was cut
     MOST_KEYS = 2048  # keys of one object, all records taken together; more are left to the reference
     MOST_COLUMNS = 1024  # elements of an array
@@ -55,7 +56,8 @@ cdef struct Target:  # where a value goes
     bint usual  # of these, there is a column alone
 
 cdef struct Key:
-    uint64_t name[NAME_WORDS]  # with quotes and colon, padded with zeros
+    char lead[LEAD_BYTES]  # comma, key and colon with the blanks as they came last time, padded with zeros
+    uint64_t masks[3]  # of the first three times eight bytes of it
     int32_t length  # of that; 0: too long to be compared so
     int32_t follows  # key that came next last time
     int64_t seen  # object in which it was
@@ -68,7 +70,6 @@ cdef struct Table:  # what is known about the objects of one place
     int32_t first  # key that came first last time
     bint open  # unknown keys are extra columns; else of no interest
     int32_t group  # of tables of which a record may have but one; -1: none
-    uint64_t last_mask[9]
 
 cdef struct Column:
     int kind
@@ -77,6 +78,7 @@ cdef struct Column:
     bint strict  # text only: all else is left to the reference
     bint nests  # nested values are null in it
     bint used
+    bint sole  # one key or position alone leads to it: `record` and `rank` are of no interest but for what is left
     int64_t record  # in which it last got a value, and from the key of which rank
     int32_t rank
     uint8_t *state

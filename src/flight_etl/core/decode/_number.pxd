@@ -34,13 +34,18 @@ cdef extern from *:
         return ((x + FE_EACH(0x76)) | x) & FE_EACH(0x80);
     }
     static inline int fe_bytes_before(uint64_t answer) { return __builtin_ctzll(answer) >> 3; }
+    static inline uint64_t fe_before(uint64_t x, uint64_t answer) { /* the bytes before the one meant by an answer that is not 0 */
+        return x & (((answer & (0 - answer)) >> 7) - 1);
+    }
     static inline uint64_t fe_first(uint64_t x, int bytes) { /* the first 0 to 8 bytes, zeros in the place of the others */
         return bytes ? x & (~0ULL >> (8 - bytes) * 8) : 0;
     }
-    static inline uint64_t fe_whole(uint64_t x, int digits) { /* value of the first 1 to 8 bytes, all digits */
-        x = (x ^ FE_EACH('0')) << (8 - digits) * 8;
+    static inline uint64_t fe_eight(uint64_t x) { /* value of eight digits, given as 0 to 9 each */
         x = x * 10 + (x >> 8);
         return (((x & 0x000000FF000000FF) * 0x000F424000000064) + (((x >> 16) & 0x000000FF000000FF) * 0x0000271000000001)) >> 32;
+    }
+    static inline uint64_t fe_whole(uint64_t x, int digits) { /* value of the first 1 to 8 bytes, all digits */
+        return fe_eight((x ^ FE_EACH('0')) << (8 - digits) * 8);
     }
     static inline uint64_t fe_mix(uint64_t low, uint64_t high) { /* multiplication by odd numbers without a pattern */
         low *= 0x9E3779B97F4A7C15ULL;
@@ -79,6 +84,91 @@ cdef extern from *:
         return value;
     }
 
+    /* Numbers of the usual forms, almost without a branch for each length. FE_PLAIN_ROOM bytes are readable at p. The answer
+       is the position behind the number; NULL: it is none, or of another form, for which scan_number is there. */
+    #define FE_PLAIN_ROOM 40
+    static inline uint64_t fe_digits(const char *p, uint64_t *x) { /* eight bytes as 0 to 9 each, and where that ends */
+        *x = fe_load(p) ^ FE_EACH('0');
+        return ((*x + FE_EACH(0x76)) | *x) & FE_EACH(0x80);
+    }
+    static inline int fe_goes_on(const char *p) { return (*p | 0x20) == 'e' || *p == '.'; } /* behind digits */
+
+    static inline int fe_is_null(const char *p) { return (uint32_t)fe_load(p) == 0x6C6C756E; }
+    static inline int fe_is_true(const char *p) { return (uint32_t)fe_load(p) == 0x65757274; }
+    static inline int fe_is_false(const char *p) { return (fe_load(p) & 0xFFFFFFFFFF) == 0x65736C6166; }
+
+    /* Up to 15 digits without sign. */
+    static inline const char *fe_plain_integer(const char *p, uint64_t *value) {
+        uint64_t x, y, stop = fe_digits(p, &x), m;
+        int digits;
+        if (stop) {
+            digits = fe_bytes_before(stop);
+            if (digits == 0 || ((x & 0xFF) == 0 && digits > 1)) return NULL;
+            m = fe_eight(x << (8 - digits) * 8);
+            p += digits;
+        } else {
+            if ((x & 0xFF) == 0) return NULL;
+            m = fe_eight(x);
+            p += 8;
+            stop = fe_digits(p, &y);
+            if (!stop) return NULL;
+            digits = fe_bytes_before(stop);
+            if (digits) m = m * fe_whole_tens[digits] + fe_eight(y << (8 - digits) * 8);
+            p += digits;
+        }
+        if (fe_goes_on(p)) return NULL;
+        *value = m;
+        return p;
+    }
+
+    /* The digits behind the eighth decimal; m has those before it, `before` of them in front of the point. */
+    static inline const char *fe_more_decimals(const char *p, uint64_t m, int before, double *value) {
+        uint64_t z, stop = fe_digits(p, &z);
+        int digits;
+        if (!stop) return NULL;
+        digits = fe_bytes_before(stop);
+        if (before + 8 + digits > 19) return NULL;
+        if (digits) m = m * fe_whole_tens[digits] + fe_eight(z << (8 - digits) * 8);
+        *value = m <= (uint64_t)1 << 53 ? (double)(int64_t)m / fe_tens[8 + digits] : fe_scaled(m, -8 - digits);
+        return p + digits;
+    }
+
+    /* Up to 7 digits before the point and 15 behind it, without exponent; m below 10**14 and its power of ten are exact, so
+       one division is rounded correctly. */
+    static inline const char *fe_plain_number(const char *p, double *value) {
+        const int negative = *p == '-';
+        uint64_t x, y, stop, m;
+        int digits, decimals;
+        double v;
+        p += negative;
+        stop = fe_digits(p, &x);
+        if (!stop) return NULL;
+        digits = fe_bytes_before(stop);
+        if (digits == 0 || ((x & 0xFF) == 0 && digits > 1)) return NULL;
+        m = fe_eight(x << (8 - digits) * 8);
+        p += digits;
+        if (*p != '.') {
+            if ((*p | 0x20) == 'e') return NULL;
+            *value = (double)(negative ? -(int64_t)m : (int64_t)m); /* -0 as an integer is 0 */
+            return p;
+        }
+        p += 1;
+        stop = fe_digits(p, &y);
+        if (stop) {
+            decimals = fe_bytes_before(stop);
+            if (decimals == 0) return NULL;
+            m = m * fe_whole_tens[decimals] + fe_eight(y << (8 - decimals) * 8);
+            v = (double)(int64_t)m / fe_tens[decimals];
+            p += decimals;
+        } else {
+            p = fe_more_decimals(p + 8, m * fe_whole_tens[8] + fe_eight(y), digits, &v);
+            if (p == NULL) return NULL;
+        }
+        if ((*p | 0x20) == 'e') return NULL;
+        *value = negative ? -v : v;
+        return p;
+    }
+
     /* Any token of less than 128 bytes, in the C locale whatever the process has set. */
     static locale_t fe_c_locale = (locale_t)0;
     static inline double fe_any(const char *begin, size_t size) {
@@ -93,6 +183,7 @@ cdef extern from *:
     }
     """
     enum: FE_FIVES
+    enum: FE_PLAIN_ROOM
     uint64_t fe_fives[121][2]
     double fe_tens[23]
     uint64_t fe_whole_tens[9]
@@ -100,10 +191,17 @@ cdef extern from *:
     uint64_t fe_ends_string(uint64_t x) noexcept nogil
     uint64_t fe_ends_number(uint64_t x) noexcept nogil
     int fe_bytes_before(uint64_t answer) noexcept nogil
+    uint64_t fe_before(uint64_t x, uint64_t answer) noexcept nogil
     uint64_t fe_first(uint64_t x, int bytes) noexcept nogil
     uint64_t fe_whole(uint64_t x, int digits) noexcept nogil
     uint64_t fe_mix(uint64_t low, uint64_t high) noexcept nogil
     double fe_scaled(uint64_t m, int q) noexcept nogil
+    bint fe_is_null(const char *p) noexcept nogil
+    bint fe_is_true(const char *p) noexcept nogil
+    bint fe_is_false(const char *p) noexcept nogil
+    bint fe_goes_on(const char *p) noexcept nogil
+    const char *fe_plain_integer(const char *p, uint64_t *value) noexcept nogil
+    const char *fe_plain_number(const char *p, double *value) noexcept nogil
     double fe_any(const char *begin, size_t size) noexcept nogil
     int fe_number_init() noexcept
 

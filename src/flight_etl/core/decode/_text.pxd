@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from flight_etl.core.decode._number cimport fe_bytes_before, fe_ends_string, fe_first, fe_load, fe_mix
+from flight_etl.core.decode._number cimport fe_before, fe_bytes_before, fe_ends_number, fe_ends_string, fe_first, fe_goes_on, fe_load, fe_mix
 
 cdef enum:
     ESCAPED = 1
@@ -188,6 +188,9 @@ cdef struct Words:  # different strings, numbered as they came
     int32_t *ends
     int32_t room
     Bytes text
+    uint64_t last_low  # the word that came last, if it was short; else zeros
+    uint64_t last_high
+    int32_t last_code
 
 
 cdef inline void free_words(Words *w) noexcept nogil:
@@ -202,6 +205,7 @@ cdef inline void clear_words(Words *w) noexcept nogil:
         memset(w.slots, 0xFF, (w.mask + 1) * sizeof(Slot))
         w.count = 0
         w.text.size = 0
+        w.last_low = w.last_high = 0
 
 
 cdef inline uint64_t mixed(uint64_t low, uint64_t high, uint64_t length) noexcept nogil:
@@ -289,27 +293,47 @@ cdef inline int32_t intern(Words *w, const char *s, size_t size, const char *end
     return number_of(w, low, high, s, size)
 
 
-cdef inline int32_t take_word(Words *w, const char **at, const char *end) noexcept nogil:
-    """Number of the string at `at`, behind its quote, which moves behind the closing one. -1: not short and plain."""
+cdef inline int32_t again(Words *w, uint64_t low, uint64_t high, const char *s, size_t size) noexcept nogil:
+    """Number of a word of 1 to 16 bytes without a NUL among them, which most often is the one that came last."""
+    if w.last_low != low or w.last_high != high:
+        w.last_code = number_of(w, low, high, s, size)
+        w.last_low, w.last_high = low, high
+    return w.last_code
+
+
+cdef inline int32_t take_word(Words *w, const char **at) noexcept nogil:
+    """Number of the string at `at`, behind its quote, which moves behind the closing one. -1: not short and plain.
+
+    There must be 16 bytes to be read.
+    """
     cdef const char *p = at[0]
-    cdef uint64_t low, high = 0, stop
+    cdef uint64_t low = fe_load(p), high = 0, stop = fe_ends_string(low)
     cdef int size
-    if end - p < 16:
-        return -1
-    low = fe_load(p)
-    stop = fe_ends_string(low)
     if stop:
         size = fe_bytes_before(stop)
-        low = fe_first(low, size)
+        low = fe_before(low, stop)
     else:
         high = fe_load(p + 8)
         stop = fe_ends_string(high)
         if not stop:
             return -1
-        size = fe_bytes_before(stop)
-        high = fe_first(high, size)
-        size += 8
+        size = fe_bytes_before(stop) + 8
+        high = fe_before(high, stop)
     if p[size] != c'"' or size == 0:
         return -1
     at[0] = p + size + 1
-    return number_of(w, low, high, p, <size_t>size)
+    return again(w, low, high, p, <size_t>size)
+
+
+cdef inline int32_t take_digits_word(Words *w, const char **at) noexcept nogil:
+    """The same for an integer of up to seven digits at `at`, whose digits are the word."""
+    cdef const char *p = at[0]
+    cdef uint64_t low = fe_load(p), stop = fe_ends_number(low)
+    cdef int size
+    if not stop:
+        return -1
+    size = fe_bytes_before(stop)
+    if size == 0 or fe_goes_on(p + size) or (p[0] == c'0' and size > 1):
+        return -1
+    at[0] = p + size
+    return again(w, fe_before(low, stop), 0, p, <size_t>size)
