@@ -78,8 +78,10 @@ class _Found(NamedTuple):
 class FastWalker(Walker):
     """A Walker that gives batches in the place of records."""
 
-    def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, batches: Batches) -> None:
-        super().__init__(source, layout, settings)
+    def __init__(
+        self, source: Source, layout: Layout, settings: DecodeSettings, batches: Batches, offset: int = 0
+    ) -> None:
+        super().__init__(source, layout, settings, offset)
         self._batches = batches
         self._held = batches.size
         self.found = batches  # type: ignore[assignment]  # of the same shape as Records
@@ -119,7 +121,7 @@ class FastWalker(Walker):
                 continue
             # What is long is read as it comes; to wait for its end would be to read it again and again.
             waits = status in (_fast.END, _fast.CUT) and not window.ended and window.end - at < _WHOLE_BYTES
-            if not (waits and window.more(at)):
+            if found.rows or found.empty or not (waits and window.more(at)):
                 break
         return at
 
@@ -172,7 +174,7 @@ class FastWalker(Walker):
     # -- records -------------------------------------------------------------------------------------------------------
 
     def _lines(self, at: int) -> int:
-        return self._run(at, self._bare, self._line)
+        return self._run(at, self._bare, self._line, lines=True)
 
     def _line(self, at: int) -> int:
         """Read a line as the reference does, unless it is seen to be a document."""
@@ -181,8 +183,11 @@ class FastWalker(Walker):
     def _elements(self, at: int, document: Document) -> int:
         return self._run(at, document, lambda place: super(FastWalker, self)._elements(place, document))
 
-    def _run(self, at: int, document: Document, careful: Callable[[int], int]) -> int:
-        """Read records from `at` on as long as they are in order; `careful` reads single ones."""
+    def _run(self, at: int, document: Document, careful: Callable[[int], int], *, lines: bool = False) -> int:
+        """Read records from `at` on as long as they are in order; `careful` reads single ones.
+
+        `lines`: they stand by themselves, so that it may be left to the caller to read on where bytes end.
+        """
         window, limit, chunk = self.window, self._settings.max_record_bytes, self._settings.chunk_rows
         last = self.read + chunk
         while self.read < last and not self.is_ready():
@@ -194,6 +199,8 @@ class FastWalker(Walker):
             at, read = stop.at, self.read
             if stop.status == _fast.FULL:
                 continue
+            if lines and (stop.status == _fast.END or (stop.status == _fast.CUT and stop.rows)):
+                break
             if stop.status in (_fast.END, _fast.CUT) and not window.ended and window.end - at <= limit and window.more(at):
                 continue
             if stop.status in (_fast.ODD, _fast.CUT):

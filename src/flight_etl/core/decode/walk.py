@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     _Way = Generator[None, None, tuple[int, Verdict, int]]
 
-__all__ = ["Walker"]
+__all__ = ["BETWEEN_DOCUMENTS", "Walker"]
 
 _MAX_MEMBER_BYTES: Final = 1 << 20  # B of an envelope member
 _HEAD_BYTES: Final = 1 << 13  # B of an element within which the array of records begins, if it bears one
@@ -51,7 +51,7 @@ _PARSER_DEPTH: Final = 1024  # levels that orjson accepts
 _NULL: Final = b"null"
 
 # Brackets too many behind a value that is whole are no harm.
-_BETWEEN_DOCUMENTS: Final = between(b",]}")
+BETWEEN_DOCUMENTS: Final = between(b",]}")
 _BETWEEN_ELEMENTS: Final = between(b",:}")
 _GAP: Final = between(b",")
 # Where an element of an array most likely ends, for a first try: group 1 is behind it, the match ends at the next one.
@@ -94,8 +94,8 @@ class Walker(Mender):
     def walk(self) -> Iterator[None]:
         """Walk the whole stream; gives way whenever enough records have come together."""
         window = self.window
-        at = window.skip_bom()
-        while (at := skip_blank(window, at, pattern=_BETWEEN_DOCUMENTS)) >= 0:
+        at = self._first()
+        while (at := self._next(at)) >= 0:
             byte = window.byte(at)
             if byte == OPEN_OBJECT:
                 begin = at
@@ -109,6 +109,14 @@ class Walker(Mender):
                 at = self._stray(at)
             if self.is_ready():
                 yield
+
+    def _first(self) -> int:
+        """Position at which to begin."""
+        return self.window.skip_bom()
+
+    def _next(self, at: int) -> int:
+        """Position of what comes next behind a document that ends at `at`; -1: nothing."""
+        return skip_blank(self.window, at, pattern=BETWEEN_DOCUMENTS)
 
     def _lines(self, at: int) -> int:
         """Read lines that are a record each, as long as they are."""

@@ -61,7 +61,7 @@ class Window:
             self.failure = error
         self.ended = not size
         if size:
-            self.data = b"".join(blocks)
+            self.data = b"".join(blocks if kept else blocks[1:])  # one block alone is not copied
             self.start = keep
         return size > 0
 
