@@ -6,7 +6,6 @@ import errno
 import gzip
 import os
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +19,7 @@ from flight_etl.store.reading import BLOCK_BYTES, BytesSource, LocalSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SKIPPABLE = b"\x5a\x2a\x4d\x18\x03\0\0\0abc"
 
@@ -212,6 +212,6 @@ def test_what_we_may_not_read_is_denied(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
+    monkeypatch.setattr(reading.io, "FileIO", refuse)  # the tests may run as root, who may read everything
     with pytest.raises(Denied, match="Permission denied"):
         LocalSource(tmp_path / "in.json")

@@ -60,6 +60,7 @@ class ArchiveMember(Source):
         self.begin = begin
         self.declared_bytes = size_bytes  # B, as the header says
         self.identity = (archive.volumes[0].identity, begin)
+        self.is_near = all(volume.is_near for volume in archive.volumes)
 
     def _file(self) -> StoredFile:
         return _Slice(self)

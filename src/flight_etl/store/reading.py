@@ -11,19 +11,18 @@ import os
 import stat
 import zlib
 from contextlib import closing
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import zstandard
 from isal import igzip_lib
 
-from flight_etl.errors import InputError, Place
+from flight_etl.errors import FlightEtlError, InputError, Place
 from flight_etl.store.failures import store_errors, store_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BLOCK_BYTES", "MAX_RATIO", "BytesSource", "LocalSource", "Source", "StoredFile"]
+__all__ = ["BLOCK_BYTES", "MAX_RATIO", "BytesSource", "HeldSource", "LocalSource", "Source", "StoredFile", "by_lines"]
 
 BLOCK_BYTES: Final = 1 << 20  # B, of decompressed data at a time
 MAX_RATIO: Final = 1_000
@@ -34,6 +33,8 @@ repeated; zstd reaches 40,000:1. The recordings in our tests lie between 4:1 and
 """
 RATIO_FROM_BYTES: Final = 64 << 20  # B; a small input may be as repetitive as it likes
 
+_LINE_BYTES: Final = 1 << 16  # B before the end of a block in which the end of a line is looked for
+_LINE_SHARE: Final = 4  # times that the end of a line is looked for, in a block that is to be twice as long each time
 _READ_BYTES: Final = 1 << 18  # B, of stored data at a time
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -58,6 +59,8 @@ class StoredFile(Protocol):
 class Source:
     """An input: its name, its size as stored, and its decompressed bytes."""
 
+    is_near = False  # whether reading costs no more than the bytes do, so that it may be done twice and from several threads
+
     def __init__(self, name: str, size_bytes: int) -> None:
         self.name = name
         self.size_bytes = size_bytes  # B, as stored
@@ -78,15 +81,32 @@ class Source:
         """
         with closing(self._file()) as file:
             self._stored = stored = _Stored(self.name, file)
-            head = stored.peek(4)
-            if head[:2] == _GZIP:
-                blocks = _after(_guarded(_gunzip(stored), stored), offset)
-            elif head == _ZSTD or (head[1:] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):  # noqa: PLR2004 - RFC 8878, 3.1.2
-                blocks = _after(_guarded(_unzstd(stored), stored), offset)
-            else:
+            unpacked = _unpacked(stored)
+            if unpacked is None:
                 stored.skip(offset)
-                blocks = stored.blocks()
-            yield from blocks
+                yield from stored.blocks()
+            else:
+                yield from _after(unpacked, offset)
+
+    def lines(self, size: Callable[[], int]) -> Iterator[bytes]:
+        """Give the decompressed bytes in blocks of about `size()` bytes, which end with a line where one ends near enough.
+
+        Raises as `open` does.
+        """
+        yield from by_lines(self.open(), size)
+
+    def held(self, most: int) -> bytes | None:
+        """Give all of the decompressed bytes; None where they are more than `most`, or there is something wrong with them."""
+        blocks, size = [], 0
+        try:
+            for block in self.open():
+                blocks.append(block)
+                size += len(block)
+                if size > most:
+                    return None
+        except FlightEtlError:
+            return None
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
     def stored_file(self) -> StoredFile:
         """Open the bytes as they are stored. Raises as `open` does."""
@@ -105,6 +125,7 @@ class LocalSource(Source):
             status = os.fstat(file.fileno())
         super().__init__(self.path, status.st_size)
         self.identity = (status.st_dev, status.st_ino)
+        self.is_near = True
 
     def __repr__(self) -> str:
         return f"LocalSource({self.path!r})"
@@ -112,9 +133,17 @@ class LocalSource(Source):
     def _file(self) -> IO[bytes]:
         with store_errors(self.path, "read"):
             # A pipe would block here, and could not be read twice: once for its layout, once for its rows.
-            if not stat.S_ISREG(Path(self.path).stat().st_mode):
+            # Neither here nor below a Path, which takes longer than the system does: there may be many small files.
+            if not stat.S_ISREG(os.stat(self.path).st_mode):  # noqa: PTH116
                 raise InputError("is not a regular file; save it as a file first", place=Place(self.path))
-            return Path(self.path).open("rb", buffering=0)
+            return io.FileIO(self.path)
+
+    def lines(self, size: Callable[[], int]) -> Iterator[bytes]:
+        """Do as in all sources; where the end of a line is looked up ahead, nothing has to be put together from pieces."""
+        with closing(self._file()) as file:
+            self._stored = stored = _Stored(self.name, file)
+            unpacked = _unpacked(stored)
+            yield from stored.lines(size) if unpacked is None else by_lines(unpacked, size)
 
 
 class BytesSource(Source):
@@ -126,6 +155,42 @@ class BytesSource(Source):
 
     def _file(self) -> IO[bytes]:
         return io.BytesIO(self._data)
+
+
+class HeldSource:
+    """The decompressed bytes of a source that is held in memory."""
+
+    def __init__(self, source: Source, data: bytes) -> None:
+        self.name, self.version = source.name, source.version
+        self._data = data
+
+    def open(self, offset: int = 0) -> Iterator[bytes]:
+        """Give what there is from `offset` on."""
+        data = self._data[offset:] if offset else self._data
+        return iter((data,) if data else ())
+
+
+def by_lines(blocks: Iterator[bytes], size: Callable[[], int]) -> Iterator[bytes]:
+    """Put blocks together, and cut them where a line ends. Raises what they raise, behind all that came before."""
+    held: list[bytes] = []
+    count = 0
+    try:
+        for block in blocks:
+            held.append(block)
+            count += len(block)
+            wanted = size()
+            cut = block.rfind(b"\n") + 1 if count >= wanted else 0
+            if cut or count >= wanted << _LINE_SHARE:
+                held[-1] = block[: cut or None]
+                yield b"".join(held)
+                held = [block[cut:]] if cut else []
+                count = len(block) - cut if cut else 0
+    except FlightEtlError:
+        if count:
+            yield b"".join(held)
+        raise
+    if count:
+        yield b"".join(held)
 
 
 class _Stored:
@@ -180,6 +245,37 @@ class _Stored:
         while block := self.take(BLOCK_BYTES):
             yield block
 
+    def lines(self, size: Callable[[], int]) -> Iterator[bytes]:
+        """Give all remaining bytes, in blocks that end with a line. The end of a block is looked up before it is read."""
+        at = self.consumed
+        while True:
+            self.go_back(at)
+            block = b"".join(self._exactly(self._up_to_line(at, size())))
+            if not block:
+                return
+            at += len(block)
+            yield block
+
+    def _up_to_line(self, at: int, size: int) -> int:
+        """Count the bytes from `at` on up to the end of a line, about `size`, or at most those that are left."""
+        for doubled in range(_LINE_SHARE):
+            count = size << doubled
+            near = min(count, _LINE_BYTES)
+            self.go_back(at + count - near)
+            tail = b"".join(self._exactly(near))
+            cut = tail.rfind(b"\n") + 1
+            if cut and len(tail) == near:
+                count += cut - near
+            if cut or len(tail) < near:
+                break
+        self.go_back(at)
+        return count
+
+    def _exactly(self, count: int) -> Iterator[bytes]:
+        while count and (data := self._more(count)):
+            count -= len(data)
+            yield data
+
     def _more(self, count: int) -> bytes:
         try:
             data = self._file.read(count)
@@ -194,6 +290,16 @@ class _Stored:
             f"{what} at byte {self.consumed} of the stored file; records before it were read, fetch the file again for the rest",
             place=Place(self.name),
         )
+
+
+def _unpacked(stored: _Stored) -> Iterator[bytes] | None:
+    """Decompressed bytes; None where they are stored as they are."""
+    head = stored.peek(4)
+    if head[:2] == _GZIP:
+        return _guarded(_gunzip(stored), stored)
+    if head == _ZSTD or (head[1:] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):  # noqa: PLR2004 - RFC 8878, 3.1.2
+        return _guarded(_unzstd(stored), stored)
+    return None
 
 
 def _after(blocks: Iterator[bytes], offset: int) -> Iterator[bytes]:
