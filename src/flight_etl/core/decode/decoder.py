@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,17 +20,19 @@ from flight_etl.schema import DROPPED_SCHEMA, INPUT
 
 try:
     from flight_etl.core.decode.fast import fast_walker
+    from flight_etl.core.decode.parts import Given, PartDecoder
 except ImportError:  # installed where there was no compiler
     fast_walker = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flight_etl.core.decode.layout import Layout
+    from flight_etl.core.decode.parts import Part, PartWalker
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["Decoder", "decode", "decoder_name"]
+__all__ = ["Decoder", "PartsDecoder", "Stretch", "decode", "decoder_name"]
 
 _MORE = "; what came before was read"
 
@@ -117,6 +120,81 @@ class Decoder:
         yield _of_input(Outcome(table, _dropped_table(()), counts), 0, batch), self._layout.name
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What comes of a part of a stream: rows whose numbers begin with 0, as a Decoder gives them, and the books of the part."""
+
+    end: int  # position between two documents up to which it was read
+    read: int
+    empty_documents: int
+    outcome: Outcome
+
+
+class PartsDecoder:
+    """Decodes one stream in parts (parts.py): `decode`, on any thread, what stands by itself, `stretch` what is between."""
+
+    def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, number: int) -> None:
+        self.layout, self._source, self._settings, self._number = layout, source, settings, number
+        self._parts = None if fast_walker is None else PartDecoder.of(layout, settings)
+
+    @property
+    def is_able(self) -> bool:
+        """Whether this can be done here, with such a layout."""
+        return self._parts is not None
+
+    def decode(self, begin: int, data: bytes) -> Decoded:
+        """Decode `data`, which stands at `begin` in the stream, as if a document began there."""
+        assert self._parts is not None
+        part = self._parts.decode(self._source, begin, data)
+        outcome = _outcome(part, part.records, self.layout, self._settings)
+        return Decoded(part.end, part.read, part.empty_documents, _of_input(outcome, self._number))
+
+    def stretch(self, begin: int, blocks: Iterable[bytes], *, through: bool) -> Stretch:
+        """Decode from `begin` on, where a document begins, to the end of a block that ends with a document, or `through` all."""
+        assert self._parts is not None
+        walker = self._parts.walker(Given(self._source, begin, blocks), self._settings, through=through)
+        return Stretch(walker, self.layout, self._settings, self._number)
+
+    def check_end(self, end: int, read: int, *, empty: bool, cut: bool) -> None:
+        """Raise what is to be said about the source as a whole, which ends at `end`; `cut`: inside a document."""
+        _check_whole(self._source, self.layout, _End(at=end, read=read, empty=empty, cut=cut))
+
+
+class Stretch:
+    """Outcomes as a Decoder gives them, but numbers of records begin with 0; and what is known when all have been taken."""
+
+    def __init__(self, walker: PartWalker, layout: Layout, settings: DecodeSettings, number: int) -> None:
+        self._walker, self._layout, self._settings, self._number = walker, layout, settings, number
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Give rows in order, at most `chunk_rows` at a time."""
+        walker, layout, settings = self._walker, self._layout, self._settings
+        for records in _found(walker, settings.chunk_rows):
+            yield _of_input(_outcome(walker, records, layout, settings), self._number)
+        for outcome in _rest(walker, layout, settings):
+            yield _of_input(outcome, self._number)
+
+    @property
+    def end(self) -> int:
+        """Position up to which it went."""
+        return self._walker.mark.at
+
+    @property
+    def read(self) -> int:
+        """Records, broken ones included."""
+        return self._walker.read
+
+    @property
+    def empty_documents(self) -> int:
+        """Documents without records."""
+        return self._walker.empty_documents
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the stream ends inside a document."""
+        return self._walker.cut_at is not None
+
+
 def _of_input(outcome: Outcome, number: int, records: Records | Batch | None = None) -> Outcome:
     """Give rows the number of their input; dropped records are all of the latest."""
     rows = outcome.kept.num_rows
@@ -127,13 +205,13 @@ def _of_input(outcome: Outcome, number: int, records: Records | Batch | None = N
     return Outcome(outcome.kept.append_column(INPUT, pa.array(inputs)), dropped, outcome.counts)
 
 
-def _outcome(walker: Walker, records: Records | Batch, layout: Layout, settings: DecodeSettings) -> Outcome:
+def _outcome(walker: Walker | Part, records: Records | Batch, layout: Layout, settings: DecodeSettings) -> Outcome:
     if isinstance(records, Batch):
         table, counts = records.table(layout, max_extras=settings.max_extra_columns)
     else:
         table, counts = raw_table(records, layout, max_extras=settings.max_extra_columns)
-    dropped, walker.dropped = _dropped_table(walker.dropped), []
-    counts, walker.counts = add_counts([counts, walker.counts]), {}
+    dropped, counts = _dropped_table(walker.dropped), add_counts([counts, walker.counts])
+    walker.dropped, walker.counts = [], {}
     return Outcome(table, dropped, counts)
 
 
@@ -151,12 +229,27 @@ def _dropped_table(dropped: Sequence[Dropped]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=DROPPED_SCHEMA)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _End:
+    """How a walk through a whole source has ended."""
+
+    at: int
+    read: int
+    empty: bool  # there was a document without records
+    cut: bool  # it ended inside a document
+
+
 def _check_end(walker: Walker, source: Source, layout: Layout) -> None:
     """Raise what is to be said about the source as a whole."""
     if walker.window.failure is not None:
         raise walker.window.failure
-    if walker.cut_at is not None:
-        place = Place(source.name, offset=walker.window.end, record=max(walker.read - 1, 0))
+    empty, cut = walker.empty_documents > 0, walker.cut_at is not None
+    _check_whole(source, layout, _End(at=walker.window.end, read=walker.read, empty=empty, cut=cut))
+
+
+def _check_whole(source: Source, layout: Layout, end: _End) -> None:
+    if end.cut:
+        place = Place(source.name, offset=end.at, record=max(end.read - 1, 0))
         raise InputError("cut short: the input ends inside a document" + _MORE, place=place)
-    if not walker.read and not walker.empty_documents:
+    if not end.read and not end.empty:
         raise InputError(f"no records of layout {layout.name} in it", place=Place(source.name))

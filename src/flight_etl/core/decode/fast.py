@@ -78,9 +78,7 @@ class _Found(NamedTuple):
 class FastWalker(Walker):
     """A Walker that gives batches in the place of records."""
 
-    def __init__(
-        self, source: Source, layout: Layout, settings: DecodeSettings, batches: Batches, offset: int = 0
-    ) -> None:
+    def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, batches: Batches, offset: int = 0) -> None:
         super().__init__(source, layout, settings, offset)
         self._batches = batches
         self._held = batches.size
