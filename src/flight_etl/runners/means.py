@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from flight_etl.airports import AirportTable
     from flight_etl.core.decode.layout import Layout
     from flight_etl.settings import DecodeSettings
-    from flight_etl.store.reading import Source
+    from flight_etl.store.reading import HeldSource, Source
 
 __all__ = ["MEANS", "Means", "load_airports", "read_airports", "recognise"]
 
 
-def recognise(source: Source, settings: DecodeSettings) -> Layout | None:
+def recognise(source: Source | HeldSource, settings: DecodeSettings) -> Layout | None:
     """Recognise an input, as `core.decode.detect` does; loaded when it is needed, since an event may convert nothing."""
     from flight_etl.core.decode import detect
 
@@ -42,7 +42,7 @@ def read_airports() -> AirportTable:
 class Means:
     """The defaults recognise each input anew, read the airfields once for the process, and watch nothing."""
 
-    detect: Callable[[Source, DecodeSettings], Layout | None] = recognise
+    detect: Callable[[Source | HeldSource, DecodeSettings], Layout | None] = recognise
     airports: Callable[[], AirportTable] = load_airports
     between: Callable[[], None] = lambda: None  # called between pieces of the work; what it raises ends it
     is_short: Callable[[], bool] = lambda: False  # asked between chunks; True: rows that can wait on disk are to go there

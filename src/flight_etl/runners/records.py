@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flight_etl.core import extras
-from flight_etl.core.decode import Decoder
-from flight_etl.errors import FlightEtlError
 from flight_etl.outcome import Outcome, add_counts
-from flight_etl.pipeline import RECORD_STAGES, Context, run_stages
 from flight_etl.report import InputReport
+from flight_etl.runners.flow import Flow
 from flight_etl.runners.means import MEANS
-from flight_etl.schema import INPUT
+from flight_etl.runners.staged import EVERYWHERE, FIRST, NOWHERE, per_input
+from flight_etl.schema import INPUT, RECORD, empty_dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
+    from flight_etl.errors import FlightEtlError
     from flight_etl.runners.means import Means
+    from flight_etl.runners.staged import Staged
     from flight_etl.settings import Settings
     from flight_etl.store.reading import Source
 
-    _Piece = tuple[Outcome, str]  # what a decoder gave, by which layout
+__all__ = ["Account", "Ledger", "Progress", "record_outcomes"]
 
-__all__ = ["Ledger", "Progress", "record_outcomes"]
+_MOST_WAITING: Final = 1 << 18  # dropped rows that wait for those before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ class Progress:
 
 
 @dataclass(slots=True)
-class _Account:
+class Account:
+    """The books of one input."""
+
     path: str
     layout: str | None = None
     read: int = 0
@@ -57,11 +60,11 @@ class Ledger:
     """The books of a run: per input what was read, written and dropped; and what the stages changed."""
 
     paths: list[str]
-    accounts: list[_Account] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.accounts = [_Account(path) for path in self.paths]
+        self.accounts = [Account(path) for path in self.paths]
 
     def drop(self, dropped: pa.Table) -> None:
         """Book dropped rows, which carry the number of their input."""
@@ -76,22 +79,15 @@ class Ledger:
             account = self.accounts[number].dropped
             account[reasons[word]] = account.get(reasons[word], 0) + int(per_pair[pair])
 
-    def read(self, raw: Outcome) -> None:
-        """Book what a decoder has given, broken records included."""
-        for at, rows in self._per_input(raw.kept) + self._per_input(raw.dropped):
-            self.accounts[at].read += rows
+    def read(self, records: Iterable[tuple[int, int]]) -> None:
+        """Book records, broken ones included: numbers of inputs, and how many each has."""
+        for at, count in records:
+            self.accounts[at].read += count
 
     def write(self, table: pa.Table) -> None:
         """Book written rows."""
-        for at, rows in self._per_input(table):
+        for at, rows in per_input(table):
             self.accounts[at].written += rows
-
-    def _per_input(self, table: pa.Table) -> list[tuple[int, int]]:
-        """Number of each input that has rows in a table, and how many."""
-        if not table.num_rows:
-            return []
-        rows = np.bincount(table[INPUT].to_numpy(), minlength=len(self.accounts))
-        return [(at, int(rows[at])) for at in np.flatnonzero(rows).tolist()]
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add what a stage changed."""
@@ -125,80 +121,57 @@ def record_outcomes(
     """Decode all sources and put their rows through the record stages, in the order of the input.
 
     An input that fails is booked with its error, and the next one goes on. At most `workers + 1` chunks are under way.
-    `means.piece_rows` is asked before each chunk: one that has more rows is cut.
+    `means.piece_rows` is asked before each chunk: one that has more rows is cut. Dropped rows come in the order of the input,
+    too, whatever dropped them.
     """
     total = sum(source.size_bytes for source in sources)
+    dropped = _Ordered()
+    last = None
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="records") as pool:
-        under_way: deque[Future[Outcome]] = deque()
+        under_way: deque[Future[Staged]] = deque()
         rows = 0
-        pieces = _cut(_decoded(sources, settings, ledger, means), means)
-        for done, piece in _batched(pieces, lambda: min(settings.decode.chunk_rows, means.piece_rows())):
-            under_way.append(pool.submit(_record_stages, piece, settings))
-            for raw, _ in piece:
-                ledger.read(raw)
-                rows += raw.kept.num_rows
+        for done, count, future in Flow(sources, settings, ledger, pool, workers, means).steps():
+            under_way.append(future)
+            rows += count
             if progress is not None:
                 progress(Progress(done, total, rows, "reading"))
-            if len(under_way) > workers:
-                yield under_way.popleft().result()
+            while under_way and (len(under_way) > workers or under_way[0].done()):
+                for last in _booked(under_way.popleft().result(), ledger, dropped):
+                    yield last
         while under_way:
-            yield under_way.popleft().result()
+            for last in _booked(under_way.popleft().result(), ledger, dropped):
+                yield last
+    rest = dropped.put(empty_dropped(), EVERYWHERE)
+    if last is not None and rest.num_rows:
+        yield Outcome(last.kept.slice(0, 0), rest)
 
 
-def _cut(pieces: Iterator[tuple[int, _Piece]], means: Means) -> Iterator[tuple[int, _Piece]]:
-    """Cut pieces; what was dropped, and what is counted, go with the first part."""
-    for done, (raw, layout) in pieces:
-        rows = means.piece_rows()
-        if raw.kept.num_rows <= rows:
-            yield done, (raw, layout)
-            continue
-        yield done, (replace(raw, kept=raw.kept.slice(0, rows)), layout)
-        for begin in range(rows, raw.kept.num_rows, rows):
-            yield done, (Outcome(raw.kept.slice(begin, rows), raw.dropped.slice(0, 0)), layout)
+def _booked(staged: Staged, ledger: Ledger, dropped: _Ordered) -> Iterator[Outcome]:
+    ledger.read(staged.read)
+    for number, outcome in enumerate(staged.outcomes, 1):
+        last = staged.last if number == len(staged.outcomes) else NOWHERE
+        yield replace(outcome, dropped=dropped.put(outcome.dropped, last))
 
 
-def _decoded(sources: Sequence[Source], settings: Settings, ledger: Ledger, means: Means) -> Iterator[tuple[int, _Piece]]:
-    """Give what all sources are decoded to, and the stored bytes that were used up by then."""
-    decoder = Decoder(settings.decode)
-    done = 0
-    for number, source in enumerate(sources):
-        account = ledger.accounts[number]
-        try:
-            layout = means.detect(source, settings.decode)
-            if layout is not None:
-                account.layout = layout.name
-                for piece in decoder.decode(source, layout, number):
-                    yield done + source.consumed_bytes, piece
-        except FlightEtlError as error:
-            account.failure = error
-        done += source.size_bytes
-    for piece in decoder.flush():
-        yield done, piece
+class _Ordered:
+    """Puts dropped rows in the order of the input: those that the decoder drops are known before those of the stages."""
 
+    def __init__(self) -> None:
+        self._waiting: list[pa.Table] = []
 
-def _batched(pieces: Iterator[tuple[int, _Piece]], most: Callable[[], int]) -> Iterator[tuple[int, list[_Piece]]]:
-    """Put pieces of one layout together, up to `most` rows, since many small files would cost more than their records."""
-    held: list[_Piece] = []
-    count = done = 0
-    for after, piece in pieces:
-        size, rows = piece[0].kept.num_rows, most()
-        if held and (count + size > rows or piece[1] != held[0][1]):
-            yield done, held
-            held, count = [], 0
-        held.append(piece)
-        count += size
-        done = after
-        if count >= rows:
-            yield done, held
-            held, count = [], 0
-    if held:
-        yield done, held
-
-
-def _record_stages(pieces: Sequence[_Piece], settings: Settings) -> Outcome:
-    raws, layout = [raw for raw, _ in pieces], pieces[0][1]
-    table = raws[0].kept if len(raws) == 1 else extras.concat([raw.kept for raw in raws])
-    outcome = run_stages(table, RECORD_STAGES, Context(settings=settings, layout=layout))
-    dropped = [raw.dropped for raw in raws if raw.dropped.num_rows]
-    counts = [raw.counts for raw in raws]
-    return Outcome(outcome.kept, pa.concat_tables([*dropped, outcome.dropped]), add_counts([*counts, outcome.counts]))
+    def put(self, dropped: pa.Table, last: tuple[int, int]) -> pa.Table:
+        """Take dropped rows, and give those up to the input and record `last`, behind which alone more may come."""
+        if dropped.num_rows:
+            self._waiting.append(dropped)
+        # A source that is broken nearly everywhere may bring no row for long.
+        if sum(one.num_rows for one in self._waiting) > _MOST_WAITING:
+            last = EVERYWHERE
+        if not self._waiting or last < FIRST:
+            return dropped.slice(0, 0)
+        rows = pa.concat_tables(self._waiting)
+        inputs, records = rows[INPUT].to_numpy(), rows[RECORD].to_numpy()
+        order = np.lexsort((records, inputs))
+        count = int(np.count_nonzero((inputs < last[0]) | ((inputs == last[0]) & (records <= last[1]))))
+        rows = rows.take(pa.array(order))
+        self._waiting = [rows.slice(count)] if count < rows.num_rows else []
+        return rows.slice(0, count)

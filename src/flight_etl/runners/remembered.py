@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flight_etl.airports import AirportTable
     from flight_etl.core.decode.layout import Layout
     from flight_etl.settings import DecodeSettings
-    from flight_etl.store.reading import Source
+    from flight_etl.store.reading import HeldSource, Source
 
 __all__ = ["FORGETFUL", "Remembered"]
 
@@ -31,7 +31,7 @@ class Remembered:
         self._airports: Cache[AirportTable] = Cache(entries=1, ttl_s=math.inf)  # part of the package: never stale
         self.means = Means(detect=self._detect, airports=self._load_airports)
 
-    def _detect(self, source: Source, settings: DecodeSettings) -> Layout | None:
+    def _detect(self, source: Source | HeldSource, settings: DecodeSettings) -> Layout | None:
         if source.version is None:
             return recognise(source, settings)
         return self._layouts.get((source.version, settings.layout), lambda: recognise(source, settings))
