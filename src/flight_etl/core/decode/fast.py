@@ -6,7 +6,6 @@ reference decoder's, whatever the bytes.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,11 +16,12 @@ from flight_etl.core.decode.collect import HELD_BYTES, Document
 from flight_etl.core.decode.fast_table import Batch
 from flight_etl.core.decode.parse import parse
 from flight_etl.core.decode.plan import plan_of
-from flight_etl.core.decode.scan import Verdict
+from flight_etl.core.decode.scan import TAIL, Verdict, head_before
 from flight_etl.core.decode.walk import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
+    from re import Pattern
 
     from flight_etl.core.decode.collect import Records
     from flight_etl.core.decode.layout import Layout
@@ -46,16 +46,6 @@ def fast_walker(source: Source, layout: Layout, settings: DecodeSettings, batche
 
 
 _WHOLE_BYTES: Final = 1 << 18  # B of a document that is waited for
-_BLANK: Final = rb"[ \t\r\n]*+"
-_STRING: Final = rb'"[^"\\]*+"'
-_MEMBER: Final = _BLANK + _STRING + _BLANK + b":" + _BLANK + b"(?:" + _STRING + rb"|[-+.\w]++)" + _BLANK
-_TAIL: Final = re.compile(b"((?:" + _BLANK + b"," + _MEMBER + b")*+)" + _BLANK + rb"\}")
-
-
-def _head_before(names: Sequence[bytes]) -> re.Pattern[bytes]:
-    """Pattern of the begin of an object up to the array under one of the names; group 1 are the members before."""
-    name = b"(?:" + b"|".join(map(re.escape, names)) + b")"
-    return re.compile(rb"\{((?:" + _MEMBER + b",)*+)" + _BLANK + name + _BLANK + b":" + _BLANK + rb"(?=\[)")
 
 
 class _Stop(NamedTuple):
@@ -84,8 +74,8 @@ class FastWalker(Walker):
         self._held = batches.size
         self.found = batches  # type: ignore[assignment]  # of the same shape as Records
         self._single = replace(settings, chunk_rows=1)
-        self._before: re.Pattern[bytes] | None = (
-            None if any(len(path) > 1 for path in self._paths) or not self._paths else _head_before(self._names)
+        self._before: Pattern[bytes] | None = (
+            None if any(len(path) > 1 for path in self._paths) or not self._paths else head_before(self._names)
         )
 
     @property
@@ -150,7 +140,7 @@ class FastWalker(Walker):
 
     def _ending(self, at: int, envelope: dict[str, Any]) -> int:
         """Position behind the object that goes on at `at`, and the rest of its members; -1: not plain, or not in memory."""
-        found = _TAIL.match(self.window.data, at - self.window.start)
+        found = TAIL.match(self.window.data, at - self.window.start)
         if found is None or not self._read_members(b'{"":0' + found[1] + b"}", found.end() - found.start(), envelope):
             return -1
         return self.window.start + found.end()

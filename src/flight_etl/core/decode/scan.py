@@ -14,10 +14,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flight_etl.core.decode.window import Window
 
-__all__ = ["CLOSE_ARRAY", "CLOSE_OBJECT", "COLON", "COMMA", "OPEN_ARRAY", "OPEN_OBJECT", "QUOTE"]
-__all__ += ["Verdict", "between", "extent", "find", "next_member", "skip_blank"]
+__all__ = ["CLOSE_ARRAY", "CLOSE_OBJECT", "COLON", "COMMA", "OPEN_ARRAY", "OPEN_OBJECT", "QUOTE", "TAIL"]
+__all__ += ["Verdict", "between", "extent", "find", "head_before", "next_member", "skip_blank"]
 
 QUOTE, OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA, COLON = b'"{}[],:'
 
@@ -26,6 +28,19 @@ _WORD: Final = re.compile(rb'[^ \t\r\n{}\[\]":,]*+')
 _IN_STRING: Final = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
 _OPENS: Final = {CLOSE_OBJECT: OPEN_OBJECT, CLOSE_ARRAY: OPEN_ARRAY}
 _PARTIAL: Final = b" \t\r\n,{"  # a match that has only begun ends in these, behind one other byte
+
+# Objects whose members are scalars, as far as one expression can tell.
+_GAP: Final = rb"[ \t\r\n]*+"
+_STRING: Final = rb'"[^"\\]*+"'
+_MEMBER: Final = _GAP + _STRING + _GAP + b":" + _GAP + b"(?:" + _STRING + rb"|[-+.\w]++)" + _GAP
+TAIL: Final = re.compile(b"((?:" + _GAP + b"," + _MEMBER + b")*+)" + _GAP + rb"\}")
+"""The rest of an object behind an array; group 1 are its members."""
+
+
+def head_before(names: Sequence[bytes]) -> re.Pattern[bytes]:
+    """Pattern of the begin of an object up to the array under one of the names; group 1 are the members before."""
+    name = b"(?:" + b"|".join(map(re.escape, names)) + b")"
+    return re.compile(rb"\{((?:" + _MEMBER + b",)*+)" + _GAP + name + _GAP + b":" + _GAP + rb"(?=\[)")
 
 
 def between(marks: bytes) -> re.Pattern[bytes]:

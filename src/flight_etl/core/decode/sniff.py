@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from flight_etl.core.decode.csv_rows import fields_of
 from flight_etl.core.decode.layouts import LAYOUT_NAMES, LAYOUTS
+from flight_etl.core.decode.scan import head_before
 from flight_etl.core.decode.walk import Walker
 from flight_etl.core.decode.window import BOM, Window
 from flight_etl.errors import FlightEtlError, InputError, Place, SettingsError
@@ -41,7 +45,9 @@ _FOREIGN: Final = (
     (b"\x1a2", "Beast binary, which is not read"),
     (b"\x1a3", "Beast binary, which is not read"),
 )
-_CONTAINER: Final = re.compile(rb'"(\w+)"\s*:\s*[\[{]', re.ASCII)
+_CONTAINER: Final = re.compile(rb":[ \t\r\n]*[\[{]")
+_BLANKS: Final = b" \t\r\n"
+_NAME_BYTES: Final = 256  # B before a colon in which the name stands
 _TAR_MAGIC: Final = (257, b"ustar")
 _NOTHING: Final = re.compile(rb"\[\s*\]\s*")  # of records: what some collectors write when no aircraft is in sight
 
@@ -129,6 +135,8 @@ def _by_records(head: _Head) -> Layout | None:
     for layout in LAYOUTS.values():
         if layout.rows in ("csv", "columns") or not _may_lead_to_records(data, layout):
             continue
+        if _shows_first(data, layout):
+            return layout
         walker: Walker = _Glance(head, layout, DecodeSettings(chunk_rows=_FEW))
         if _shows(walker, layout):
             return layout
@@ -138,6 +146,30 @@ def _by_records(head: _Head) -> Layout | None:
         if walker.empty_documents and not walker.found and empty is None:
             empty = layout
     return empty
+
+
+def _shows_first(data: bytes, layout: Layout) -> bool:
+    """Whether the first record, in the plainest of forms, shows the layout: then a walker would find it, too, and take longer."""
+    heads = tuple(path[0] for path in layout.records if len(path) == 1)
+    found = _first_array(heads).match(data)
+    if found is None:
+        return False
+    end = data.find(b"]" if layout.rows == "array" else b"}", found.end()) + 1
+    try:
+        envelope = orjson.loads(b"{" + found[1] + b'"":0}')
+        value = orjson.loads(data[found.end() : end])
+    except orjson.JSONDecodeError:
+        return False
+    if layout.rows == "array":
+        return isinstance(value, list) and len(value) >= layout.widths[0] and _fits(layout, value, envelope)
+    return isinstance(value, dict) and value.keys().isdisjoint(heads) and _fits(layout, value, envelope)
+
+
+@cache
+def _first_array(heads: tuple[str, ...]) -> re.Pattern[bytes]:
+    """Pattern of the first document up to its first record, with the array of records under one of `heads`."""
+    head = head_before([orjson.dumps(name) for name in heads]).pattern
+    return re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+" + head + rb"\[[ \t\r\n]*+")
 
 
 class _Glance(Walker):
@@ -181,5 +213,6 @@ def _are_columns(data: bytes, layout: Layout) -> bool:
     """Whether an object has a column under one of the signatures' keys: a container in the place of a value."""
     if not data.removeprefix(BOM).lstrip().startswith(b"{"):
         return False
-    names = {key for signature in layout.signatures for key in signature}
-    return any(found[1].decode() in names for found in _CONTAINER.finditer(data))
+    names = tuple(b'"%b"' % key.encode() for signature in layout.signatures for key in signature)
+    colons = (found.start() for found in _CONTAINER.finditer(data))
+    return any(data[max(at - _NAME_BYTES, 0) : at].rstrip(_BLANKS).endswith(names) for at in colons)
