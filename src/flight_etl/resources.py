@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -63,13 +64,11 @@ def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used
 
     `available_bytes` and `used_bytes` stand for the machine's free memory and our own RSS in tests.
     """
-    import psutil
-
-    used = used_bytes if used_bytes is not None else psutil.Process().memory_info().rss
+    used = used_bytes if used_bytes is not None else _rss_bytes()
     if settings.memory_limit_mb is not None:
         limit = settings.memory_limit_mb * _MB
     else:
-        limit = used + (available_bytes if available_bytes is not None else psutil.virtual_memory().available) // 2
+        limit = used + (available_bytes if available_bytes is not None else _available_bytes()) // 2
     workers = (settings.workers or os.cpu_count() or 1) if settings.parallel else 1
     room = max(limit - used - _RESERVE_BYTES, 64 * _MIB)
     least = _MIN_RANGE_ROWS * (_TRACK_BYTES_PER_ROW + _TRACK_COPIES * _USUAL_ROW_BYTES)
@@ -161,6 +160,24 @@ def peak_rss_mb() -> float:
 
 def rss_mb() -> float:
     """RSS of this process now, MB (10^6 B)."""
-    import psutil
+    return _rss_bytes() / _MB
 
-    return float(psutil.Process().memory_info().rss) / _MB
+
+# Linux tells both in two short files; importing psutil takes longer than a small run's work on its tracks.
+def _rss_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+
+
+def _available_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, IndexError, ValueError):
+        import psutil
+
+        return int(psutil.virtual_memory().available)

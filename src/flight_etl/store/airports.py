@@ -7,16 +7,14 @@ second.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from flight_etl.airports import AirportTable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["COMPACT", "load_airports", "write_compact"]
 
@@ -33,11 +31,8 @@ _TYPES: Final = {
 @cache
 def load_airports() -> AirportTable:
     """All airfields with a position and an elevation, by code. Read once per process."""
-    compact = files("flight_etl.store").joinpath(COMPACT)
-    if compact.is_file():
-        table = pa.ipc.open_file(pa.BufferReader(compact.read_bytes())).read_all()
-    else:
-        table = _from_csv(files("airportsdata").joinpath("airports.csv").read_bytes())
+    compact = Path(__file__).with_name(COMPACT)
+    table = _from_arrow(compact.read_bytes()) if compact.is_file() else _from_csv(_packaged())
     return AirportTable(
         icao=tuple(table["icao"].to_pylist()),
         latitude=np.ascontiguousarray(table["lat"].to_numpy()),
@@ -45,6 +40,18 @@ def load_airports() -> AirportTable:
         elevation_ft=np.ascontiguousarray(table["elevation"].to_numpy()),
         has_iata=table["has_iata"].to_numpy(),
     )
+
+
+def _from_arrow(data: bytes) -> pa.Table:
+    return pa.ipc.open_file(pa.BufferReader(data)).read_all()
+
+
+def _packaged() -> bytes:
+    """airports.csv, without importing the module beside it, which brings what reads it row by row."""
+    spec = find_spec("airportsdata")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0], "airports.csv").read_bytes()
 
 
 def write_compact(source: Path, target: Path) -> None:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from flight_etl.errors import FlightEtlError, InputError, NotFound, Place
 from flight_etl.store.failures import store_errors
 from flight_etl.store.reading import Source
-from flight_etl.store.tar import Damage, is_tar, members
 from flight_etl.store.volumes import open_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flight_etl.store.reading import StoredFile
+    from flight_etl.store.tar import Damage
 
 __all__ = ["Archive", "ArchiveMember", "Unpacked", "unpacked"]
 
@@ -100,6 +100,8 @@ def unpacked(sources: Iterable[Source], *, left_out: Callable[[str], bool]) -> U
 
 def _is_archive(archive: Archive) -> bool:
     """Whether the content is that of an archive; what cannot be read is told when it is read as an input."""
+    from flight_etl.store.tar import is_tar
+
     try:
         with closing(archive.file()) as file:
             return is_tar(file)
@@ -121,6 +123,8 @@ def _add_parts(result: Unpacked, name: str, parts: list[Source], left_out: Calla
 
 
 def _add(result: Unpacked, archive: Archive, left_out: Callable[[str], bool]) -> None:
+    from flight_etl.store.tar import Damage, members
+
     found, passed_over, before = 0, [], len(result.failed)
     try:
         with closing(archive.file()) as file, store_errors(archive.name, "read"):
