@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from flight_etl.core.decode.layouts import LAYOUT_NAMES
-from flight_etl.runners import cli
+from flight_etl.runners import cli, cli_options
 from flight_etl.runners.options import settings_of
 from flight_etl.settings import ENVIRONMENT, Settings
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from tests.conftest import Command
@@ -84,7 +86,30 @@ def test_completion_knows_commands_and_flags(
 
 
 def test_the_names_of_layouts_are_those_of_the_decoder() -> None:
-    assert sorted(cli._LAYOUTS) == sorted(LAYOUT_NAMES)
+    assert sorted(cli_options.LAYOUTS) == sorted(LAYOUT_NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(cli.cli.elsewhere))
+def test_the_list_of_commands_says_of_each_what_its_own_help_says(name: str) -> None:
+    command = cli.cli.get_command(click.Context(cli.cli), name)
+    assert command is not None
+    assert command.name == name
+    assert command.get_short_help_str(1_000) == cli.cli.elsewhere[name].about
+
+
+def test_a_program_keeps_its_exit_code_and_what_it_has_said(tmp_path: Path) -> None:
+    """Although it ends without taking Python apart; exit functions of what it imports are called first."""
+    script = (
+        "import atexit, sys; sys.argv = ['flight-etl', 'run', 'missing', '-o', 'out']\n"
+        "from flight_etl.runners import cli, options\n"
+        "asked = options.settings_of\n"
+        "def late(given): atexit.register(print, 'last words'); return asked(given)\n"
+        "cli.settings_of = late; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stdout.endswith("last words\n")
+    assert "missing: cannot read" in done.stderr
 
 
 def test_the_summary_for_people_has_the_counts_and_no_progress_bar_in_a_pipe(etl: Command, sample: Path) -> None:
@@ -543,7 +568,7 @@ def test_a_reader_that_leaves_early_does_not_spoil_the_run(
 
 def test_moments_are_utc(etl: Command) -> None:
     del etl
-    assert cli._epoch_ms(None, None, "2023-11-14T22:13:20") == 1_700_000_000_000  # type: ignore[arg-type]
-    assert cli._epoch_ms(None, None, "2023-11-14T23:13:20+01:00") == 1_700_000_000_000  # type: ignore[arg-type]
-    assert cli._epoch_ms(None, None, "1700000000.25") == 1_700_000_000_250  # type: ignore[arg-type]
+    assert cli_options._epoch_ms(None, None, "2023-11-14T22:13:20") == 1_700_000_000_000  # type: ignore[arg-type]
+    assert cli_options._epoch_ms(None, None, "2023-11-14T23:13:20+01:00") == 1_700_000_000_000  # type: ignore[arg-type]
+    assert cli_options._epoch_ms(None, None, "1700000000.25") == 1_700_000_000_250  # type: ignore[arg-type]
     assert datetime.fromtimestamp(1_700_000_000, UTC).isoformat() == "2023-11-14T22:13:20+00:00"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import json
 import logging
@@ -9,7 +11,8 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +20,10 @@ import click
 
 from flight_etl._version import __version__
 from flight_etl.errors import FlightEtlError
-from flight_etl.runners import cli_backfill
-from flight_etl.runners.cli_bench import bench
-from flight_etl.runners.cli_compact import compact
-from flight_etl.runners.cli_dlq import dlq
-from flight_etl.runners.cli_package import package_lambda
-from flight_etl.runners.options import CONFIG_FILE, settings_of
+from flight_etl.runners.cli_lazy import Elsewhere, LazyGroup
+from flight_etl.runners.cli_options import COMMON, LAYOUTS
+from flight_etl.runners.cli_options import options as _shared
+from flight_etl.runners.options import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,109 +31,36 @@ if TYPE_CHECKING:
     from flight_etl.runners.records import Progress
     from flight_etl.settings import Settings
 
-    Command = Callable[..., Any]
-
 __all__ = ["cli", "main"]
 
 INTERRUPTED: Final = 130
 _owns_process = False  # whether the process is ours alone, and not somebody's Python that calls `main`
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_LAYOUTS: Final = (
-    *("adsbx-v1", "adsbx-v2", "flat", "flat-columns", "fr24"),
-    *("opensky", "opensky-history", "opensky-objects", "readsb", "trace"),
-)  # as core/decode/layouts.py has them; a test holds the two together, since importing that takes a while
-
-
-def _options(*names: str) -> Callable[[Command], Command]:
-    """Add the options of these names, in this order."""
-
-    def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command = _OPTIONS[name](command)
-        return command
-
-    return decorate
-
-
-def _epoch_ms(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    """Read a moment: ISO 8601 (UTC where it names no zone), or seconds since 1970."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        try:
-            return round(float(value) * 1000)
-        except (ValueError, OverflowError):
-            raise click.BadParameter(f"{value!r} is no time: ISO 8601, or seconds since 1970 UTC") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
-
-
-def _bbox(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    try:
-        west, south, east, north = (float(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no box: four numbers W,S,E,N in degrees, for example 1.5,48,3.5,49.5") from None
-    return west, south, east, north
-
-
-_OPTIONS: Final[dict[str, Callable[[Command], Command]]] = {
-    "layout": click.option("--layout", type=click.Choice(_LAYOUTS), help="Layout of the inputs.  [default: by content]"),
-    "units": click.option(
-        "--units",
-        type=click.Choice(("si", "aviation")),
-        help="Of flat records: m and m/s, or ft, kt, ft/min.  [default: si]",
+_HERE: Final = "flight_etl.runners"
+_ELSEWHERE: Final = {
+    "backfill": Elsewhere(
+        f"{_HERE}.cli_backfill", "backfill", "Go the whole way as `run` does, with the same rows, on a cluster."
     ),
-    "compression": click.option(
-        "--compression", type=click.Choice(("snappy", "zstd", "lz4", "gzip", "none")), help="Of Parquet.  [default: snappy]"
+    "bench": Elsewhere(
+        f"{_HERE}.cli_bench",
+        "bench",
+        "Measure parsing, converting and the whole way: time, memory and output size, each in a process of its own.",
     ),
-    "partition-by": click.option(
-        "--partition-by", type=click.Choice(("date",)), help="Write folders date=YYYY-MM-DD by UTC day."
+    "compact": Elsewhere(
+        f"{_HERE}.cli_compact",
+        "compact",
+        "Merge the files of DATASET, a folder or prefix, into few sorted ones, with its flights whole.",
     ),
-    "overwrite": click.option("--overwrite", is_flag=True, default=None, help="Write an output anew that is there already."),
-    "dedupe": click.option(
-        "--dedupe",
-        type=click.Choice(("first", "last", "best_quality", "none")),
-        help="Which row of an aircraft at one moment is kept.  [default: best_quality]",
+    "dlq": Elsewhere(f"{_HERE}.cli_dlq", "dlq", "Look at dead letters, do their work again, or remove them."),
+    "package-lambda": Elsewhere(
+        f"{_HERE}.cli_package",
+        "package_lambda",
+        "Make the zip of the Lambda function, for any Python and either architecture, within Lambda's limits.",
     ),
-    "tolerance-s": click.option("--tolerance-s", metavar="SECONDS", help="Rows so close are one.  [default: 0]"),
-    "phase-method": click.option(
-        "--phase-method",
-        type=click.Choice(("context", "rules")),
-        help="Phases by flight or by point.  [default: context]",
-    ),
-    "workers": click.option("--workers", metavar="N", help="Threads.  [default: one per core]"),
-    "chunk-size": click.option("--chunk-size", metavar="ROWS", help="Rows per batch.  [default: as memory permits]"),
-    "memory-limit-mb": click.option(
-        "--memory-limit-mb", metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]"
-    ),
-    "spill-dir": click.option(
-        "--spill-dir", type=click.Path(file_okay=False), help="For rows that do not fit.  [default: beside the output]"
-    ),
-    "icao24": click.option(
-        "--icao24", multiple=True, metavar="HEX", help="Keep only these aircraft; may be repeated, or a list a,b."
-    ),
-    "bbox": click.option("--bbox", metavar="W,S,E,N", callback=_bbox, help="Keep only positions in this box, degrees."),
-    "from": click.option("--from", "start_ms", metavar="TIME", callback=_epoch_ms, help="Keep only rows from this moment on."),
-    "to": click.option("--to", "end_ms", metavar="TIME", callback=_epoch_ms, help="Keep only rows before this moment."),
-    "set": click.option(
-        "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Any other setting, as in flight-etl.toml."
-    ),
-    "config": click.option(
-        "--config", type=click.Path(exists=True, dir_okay=False), help=f"Settings file.  [default: {CONFIG_FILE}, if it is there]"
-    ),
-    "json": click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else."),
 }
-_COMMON: Final = (
-    *("layout", "units", "icao24", "bbox", "from", "to", "compression", "overwrite"),
-    *("workers", "chunk-size", "memory-limit-mb", "spill-dir", "set", "config", "json"),
-)
 
 
-@click.group(context_settings=_CONTEXT)
+@click.group(cls=LazyGroup, elsewhere=_ELSEWHERE, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="flight-etl")
 def cli() -> None:
     """Turn flight-surveillance JSON into clean, enriched, analysis-ready Parquet.
@@ -144,18 +72,10 @@ def cli() -> None:
     """
 
 
-cli.add_command(dlq)
-cli.add_command(package_lambda)
-cli.add_command(compact)
-cli.add_command(bench)
-_options(*reversed(cli_backfill.COMMON))(cli_backfill.backfill)  # reversed: it is a command already, to which they are appended
-cli.add_command(cli_backfill.backfill)
-
-
 @cli.command()
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--output", "-o", required=True, metavar="DIR", help="Folder for the data set.")
-@_options(*_COMMON[:7], "partition-by", "dedupe", "tolerance-s", "phase-method", *_COMMON[7:])
+@_shared(*COMMON[:7], "partition-by", "dedupe", "tolerance-s", "phase-method", *COMMON[7:])
 def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
     """Go the whole way: decode, clean, cut into flights, enrich, and write one data set.
 
@@ -180,7 +100,7 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
 @cli.command()
 @click.argument("input", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT.parquet")
-@_options(*_COMMON)
+@_shared(*COMMON)
 def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None:  # noqa: A002
     """Decode and clean INPUT into one Parquet file, rows in input order, without any work on tracks.
 
@@ -202,7 +122,7 @@ def convert(input: str, output: str, *, as_json: bool, **options: Any) -> None: 
 @click.option("--rows", type=click.IntRange(0, 1_000), default=10, show_default=True, help="Rows to show.")
 @click.option("--ddl", type=click.Choice(("athena",)), help="Print the statement that makes a table of the data set FILE.")
 @click.option("--table", default="flights", show_default=True, metavar="NAME", help="Name of that table.")
-@_options("layout", "units", "set", "config", "json")
+@_shared("layout", "units", "set", "config", "json")
 def inspect(file: str, rows: int, *, ddl: str | None, table: str, as_json: bool, **options: Any) -> None:
     """Tell layout, columns, counts, time span and first rows of FILE; write nothing.
 
@@ -231,7 +151,7 @@ def inspect(file: str, rows: int, *, ddl: str | None, table: str, as_json: bool,
 
 @cli.command()
 @click.argument("output")
-@_options("config", "json")
+@_shared("config", "json")
 def report(output: str, *, as_json: bool, **options: Any) -> None:
     """Show once more the report of the run that wrote OUTPUT, a data set or a file that `convert` wrote.
 
@@ -240,7 +160,7 @@ def report(output: str, *, as_json: bool, **options: Any) -> None:
       flight-etl report flights
       flight-etl report s3://bucket/flights --json
     """
-    settings = _begin(options)
+    settings = settings_of(options)
     from flight_etl.report import Report
     from flight_etl.runners.reports import saved_report
 
@@ -256,7 +176,7 @@ def report(output: str, *, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("n", type=click.IntRange(min=0))
-@click.option("--layout", type=click.Choice(_LAYOUTS), default="flat", show_default=True, help="Layout to write.")
+@click.option("--layout", type=click.Choice(LAYOUTS), default="flat", show_default=True, help="Layout to write.")
 @click.option("--complexity", type=click.Choice(("simple", "medium", "complex")), default="medium", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--output", "-o", required=True, type=click.Path(dir_okay=False), help="File; .gz and .zst compress it.")
@@ -312,7 +232,7 @@ def completion(shell: str) -> None:
     help="With --queue: for how long a message is hidden from others; renewed while it is worked on.",
 )
 @click.option("--max-inputs", type=click.IntRange(min=1), help="Stop after so many.  [default: never]")
-@_options("layout", "units", "compression", "workers", "memory-limit-mb", "set", "config")
+@_shared("layout", "units", "compression", "workers", "memory-limit-mb", "set", "config")
 def worker(
     queue: str | None, watch: str | None, output: str | None, max_inputs: int | None, visibility_s: int, **options: Any
 ) -> None:
@@ -346,7 +266,7 @@ def worker(
 
 
 @cli.command()
-@_options("config", "json")
+@_shared("config", "json")
 def health(*, as_json: bool, **options: Any) -> None:
     """Tell whether buckets, queue, memory and decoder are in order; exit 1 when unhealthy.
 
@@ -373,10 +293,19 @@ def health(*, as_json: bool, **options: Any) -> None:
 def _begin(options: dict[str, Any]) -> Settings:
     """Settings of a command that is about to work."""
     if _owns_process:
-        from flight_etl.resources import spare_pandas
-
-        spare_pandas()
+        _load()
     return settings_of(options)
+
+
+def _load() -> None:
+    """Import what nearly all work needs, without looking for garbage meanwhile: all of it stays."""
+    gc.disable()
+    from flight_etl.resources import spare_pandas
+
+    spare_pandas()
+    import_module(f"{_HERE}.local")
+    gc.freeze()
+    gc.enable()
 
 
 @contextmanager
@@ -428,16 +357,39 @@ def _interrupt(number: int, _: Any) -> None:
     raise KeyboardInterrupt(number)
 
 
+@dataclass(slots=True)
+class _Ending:
+    """Ends the process without taking Python and its libraries apart, on which a short command spends a tenth of its time."""
+
+    code: Any = None  # None: it failed in a way that Python is to tell
+
+    def leave(self) -> None:
+        if not isinstance(self.code, int):
+            return
+        try:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:  # Python tells that, too
+            return
+        os._exit(self.code)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     global _owns_process  # noqa: PLW0603 - said once, before anything else
     _owns_process = arguments is None
+    ending = _Ending()
+    if _owns_process:
+        atexit.register(ending.leave)  # first, and so done last
     signal.signal(signal.SIGTERM, _interrupt)  # so that what is half done is taken away again
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
     try:
         code = cli.main(args=arguments, prog_name="flight-etl", standalone_mode=False)
+    except SystemExit as done:
+        code = done.code
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.BadParameter as error:
@@ -452,6 +404,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("flight-etl: interrupted; nothing is half-published", err=True)
         code = INTERRUPTED
+    ending.code = code or 0
     sys.exit(code or 0)
 
 

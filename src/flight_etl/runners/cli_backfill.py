@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from flight_etl.errors import FlightEtlError
+from flight_etl.runners.cli_options import options as shared
 from flight_etl.runners.options import settings_of
 
 if TYPE_CHECKING:
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
     from flight_etl.report import Report
     from flight_etl.settings import Settings
 
-__all__ = ["COMMON", "backfill"]
-
-# Options of `flight-etl run` that this command shares; runners/cli.py has them and adds them.
-COMMON: Final = (
-    *("layout", "units", "icao24", "bbox", "from", "to", "compression", "overwrite", "dedupe", "tolerance-s", "phase-method"),
-    *("chunk-size", "memory-limit-mb", "spill-dir", "set", "config", "json"),
-)
+__all__ = ["backfill"]
 
 
 def _pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -56,6 +51,10 @@ _ENGINES: Final[dict[str, Callable[..., Report]]] = {"spark": _spark}
 @click.option("--conf", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="Setting of the engine; may be repeated.")
 @click.option(
     "--partitions", type=click.IntRange(min=1), metavar="N", help="Files for each date.  [default: 1 for each 500,000 rows]"
+)
+@shared(
+    *("layout", "units", "icao24", "bbox", "from", "to", "compression", "overwrite", "dedupe", "tolerance-s", "phase-method"),
+    *("chunk-size", "memory-limit-mb", "spill-dir", "set", "config", "json"),
 )
 def backfill(inputs: tuple[str, ...], output: str, engine: str, *, as_json: bool, **options: Any) -> None:
     """Go the whole way as `run` does, with the same rows, on a cluster.
