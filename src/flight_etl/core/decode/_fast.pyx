@@ -106,20 +106,11 @@ cdef class Parser:
         self.s.place_count = len(plan.places)
         self.s.places = self._targets(plan.places)
         self.moved = self._targets(plan.moved)
-        self._mark_sole(plan)
         self._heads = plan.heads[:4]
         for i, name in enumerate(self._heads):
             self.s.heads[i] = PyBytes_AsString(name)
             self.s.head_sizes[i] = <size_t>len(name)
         self.s.head_count = len(self._heads)
-
-    cdef int _mark_sole(self, plan) except -1:
-        """Find the columns to which one key or position alone leads."""
-        leads = [place.column for table in plan.tables for place in table.keys.values()]
-        leads += [place.column for place in plan.places]
-        for i in range(self.s.column_count):
-            self.s.columns[i].sole = leads.count(i) == 1
-        return 0
 
     cdef int _extra(self, str name) except -1:
         cdef bytes text = name.encode()

@@ -224,17 +224,15 @@ cdef int32_t extra_of(State *s, const char *name, size_t size, const char *reada
     return code
 
 
-cdef inline const char *take_usual(State *s, const char *p, Column *c, Target *target) noexcept nogil:
-    """Read the value at `p` if it is of the usual form for its column, and no other has claimed the cell; else NULL.
+cdef inline const char *put_usual(const char *p, Column *c, int32_t row) noexcept nogil:
+    """Read the value at `p` into a cell that nothing has claimed, if it is of the usual form for its column; else NULL.
 
-    There must be PLAIN_ROOM bytes to be read.
+    There must be FE_PLAIN_ROOM bytes to be read.
     """
     cdef const char *after = p
-    cdef int32_t row = s.row, code
+    cdef int32_t code
     cdef double value
     cdef Number n
-    if not c.sole and c.record == s.record:
-        return NULL
     if c.kind == K_NUMBER or c.kind == K_ALTITUDE:
         after = fe_plain_number(p, &value)
         if after == NULL:
@@ -268,20 +266,28 @@ cdef inline const char *take_usual(State *s, const char *p, Column *c, Target *t
         return p + 4 if fe_is_null(p) else NULL
     c.state[row] = HELD
     c.used = True
-    if not c.sole:
-        c.record = s.record
-        c.rank = target.rank
     return after
 
 
 cdef inline const char *take_value(State *s, const char *p, Target *target, int depth) noexcept nogil:
     """Read the value at `p` and put it where it belongs."""
     cdef const char *after
+    cdef Column *c
     if target.usual and s.end - p >= FE_PLAIN_ROOM:
-        after = take_usual(s, p, &s.columns[target.column], target)
-        if after != NULL:
-            return after
+        c = &s.columns[target.column]
+        if c.record != s.record:
+            after = put_usual(p, c, s.row)
+            if after != NULL:
+                claim_held(s, c, target)
+                return after
     return take_any(s, p, target, depth)
+
+
+cdef inline void claim_held(State *s, Column *c, Target *target) noexcept nogil:
+    """Claim a cell for what it holds, if it does."""
+    if c.state[s.row] != NOTHING:
+        c.record = s.record
+        c.rank = target.rank
 
 
 cdef const char *take_any(State *s, const char *p, Target *target, int depth) noexcept nogil:

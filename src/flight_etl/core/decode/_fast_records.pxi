@@ -1,27 +1,34 @@
 # Part of _fast.pyx: objects and arrays.
 
-cdef inline void learn_lead(Key *key, const char *p, int32_t length) noexcept nogil:
-    """Remember what stands before a value of this key; the first byte, comma or brace, is always kept as a comma."""
-    cdef int32_t i, left
-    key.length = length if length <= LEAD_BYTES else 0
-    memset(key.lead, 0, LEAD_BYTES)
-    if not key.length:
+cdef void learn_lead(Lead *lead, const char *p, size_t length) noexcept nogil:
+    """Remember what stands before a value; the first byte, comma or brace, is always kept as a comma."""
+    cdef char text[LEAD_BYTES + 8]
+    memset(lead, 0, sizeof(Lead))
+    memset(text, 0, LEAD_BYTES + 8)
+    if length > LEAD_BYTES:
         return
-    memcpy(key.lead, p, <size_t>length)
-    key.lead[0] = c','
-    for i in range(3):
-        left = max(min(length - 8 * i, 8), 0)
-        key.masks[i] = fe_first(<uint64_t>-1, left)
+    memcpy(text, p, length)
+    text[0] = c','
+    lead.length = <int32_t>length
+    lead.last = max(lead.length - 8, 0)
+    lead.mask = fe_first(<uint64_t>-1, min(lead.length, 8))
+    lead.first = fe_load(text)
+    lead.tail = fe_load(text + lead.last)
+    memcpy(lead.between, text + 8, 24)
 
 
-cdef inline bint is_lead(Key *key, const char *p, uint64_t opener) noexcept nogil:
+cdef inline bint is_lead(Lead *lead, const char *p, uint64_t opener) noexcept nogil:
     """Whether the lead stands at `p`, where LEAD_BYTES can be read. `opener`: what tells the first byte from a comma."""
-    cdef const char *lead = key.lead
-    cdef uint64_t unlike = ((fe_load(p) ^ opener ^ fe_load(lead)) & key.masks[0]) | ((fe_load(p + 8) ^ fe_load(lead + 8)) & key.masks[1])
-    unlike |= (fe_load(p + 16) ^ fe_load(lead + 16)) & key.masks[2]
-    if unlike or key.length == 0:
+    cdef int32_t at
+    if (fe_load(p) ^ opener ^ lead.first) & lead.mask:
         return False
-    return key.length <= 24 or memcmp(p + 24, lead + 24, <size_t>(key.length - 24)) == 0
+    if lead.length > 8 and fe_load(p + lead.last) != lead.tail:
+        return False
+    if lead.length > 16:
+        for at in range(8, lead.last, 8):
+            if fe_load(p + at) != lead.between[(at >> 3) - 1]:
+                return False
+    return lead.length > 0
 
 
 cdef int32_t add_key(Table *t, const char *name, size_t size, const char *readable) noexcept nogil:
@@ -87,7 +94,7 @@ cdef int32_t other_key(State *s, Table *t, const char **at, int32_t last) noexce
     if code < 0:
         return -2
     p = blank(p)
-    learn_lead(&t.keys[code], begin, <int32_t>min(p - begin, <Py_ssize_t>LEAD_BYTES + 1))
+    learn_lead(&t.keys[code].lead, begin, <size_t>(p - begin))
     if last >= 0:
         t.keys[last].follows = code
     else:
@@ -100,11 +107,11 @@ cdef inline int32_t expected_key(State *s, Table *t, const char **at, int32_t ex
     """The same for a key that came next, or next but one or two, when this place was last seen; -1: none of them."""
     cdef const char *p = at[0]
     cdef int32_t tries = 0
-    if s.end - p < PLAIN_ROOM:
+    if s.end - p < STEP_BYTES:
         return -1
     while expected >= 0 and tries < 3:
-        if is_lead(&t.keys[expected], p, opener):
-            at[0] = p + t.keys[expected].length
+        if is_lead(&t.keys[expected].lead, p, opener):
+            at[0] = p + t.keys[expected].lead.length
             return expected
         expected = t.keys[expected].follows
         tries += 1
@@ -114,19 +121,37 @@ cdef inline int32_t expected_key(State *s, Table *t, const char **at, int32_t ex
 cdef const char *take_object(State *s, Table *t, const char *p, int depth) noexcept nogil:
     """Read the object at `p`."""
     cdef int64_t object
-    cdef int32_t expected = t.first, last = -1, code
+    cdef int32_t expected = t.first, last = -1, code, count = 0
+    cdef bint straight = True
     cdef uint64_t opener = c'{' ^ c','
     cdef Key *key
     if depth > s.most_depth:
         return fail(s, p)
     s.object += 1
     object = s.object
+    if depth == 1 and s.step_count and s.end - p >= s.step_count * STEP_BYTES:
+        p = take_steps(s, p, &count)
+        if count == s.step_count and p[0] == c'}':
+            return p + 1
+        if count:
+            claim_steps(s, t, count)
+            last, opener = s.steps[count - 1].code, 0
+            expected = t.keys[last].follows
+        straight = False
     while True:
+        if last >= 0 and p[0] != c',':
+            p = blank(p)
+            if p[0] == c'}':
+                break
+            if p[0] != c',':
+                return fail(s, p)
         code = expected_key(s, t, &p, expected, opener)
-        if code < 0:
-            code = other_key(s, t, &p, last)
+        if code < 0 or code != expected:
+            straight = False
             if code < 0:
-                return p if code == -1 else NULL
+                code = other_key(s, t, &p, last)
+                if code < 0:
+                    return p if code == -1 else NULL
         key = &t.keys[code]
         if key.seen == object:
             return fail(s, p)
@@ -136,15 +161,69 @@ cdef const char *take_object(State *s, Table *t, const char *p, int depth) noexc
         p = take_value(s, p, &key.target, depth + 1)
         if p == NULL:
             return NULL
-        if p[0] != c',':
-            p = blank(p)
-            if p[0] == c'}':
-                return p + 1
-            if p[0] != c',':
-                return fail(s, p)
         opener = 0
         last = code
         expected = t.keys[code].follows
+        count += 1
+    if depth == 1 and straight and s.record >= s.next_try:
+        learn_steps(s, t, count)
+    return p + 1
+
+
+cdef void learn_steps(State *s, Table *t, int32_t count) noexcept nogil:
+    """Remember the keys of a record whose keys were just as expected, if all of them lead to columns of their own."""
+    cdef int32_t i, j, code = t.first
+    cdef Key *key
+    s.step_count = 0
+    s.next_try = s.record + STEPS_WAIT
+    if count > MOST_STEPS:
+        return
+    for i in range(count):
+        key = &t.keys[code]
+        if not key.target.usual or not key.lead.length:
+            return
+        for j in range(i):
+            if s.steps[j].column == key.target.column:
+                return
+        s.steps[i].lead = key.lead
+        s.steps[i].code = code
+        s.steps[i].column = key.target.column
+        code = key.follows
+    s.step_count = count
+    s.next_try = 0
+
+
+cdef inline const char *take_steps(State *s, const char *p, int32_t *count) noexcept nogil:
+    """Read the record at `p` as far as it goes on like the last one; position behind the last value, and how many there are.
+
+    No key comes twice in the steps, nor any column, so no books are kept of either.
+    """
+    cdef uint64_t opener = c'{' ^ c','
+    cdef int32_t row = s.row, i
+    cdef Step *step = s.steps
+    cdef const char *after
+    for i in range(s.step_count):
+        if not is_lead(&step.lead, p, opener):
+            s.step_count = 0
+            break
+        after = put_usual(p + step.lead.length, &s.columns[step.column], row)
+        if after == NULL:
+            break
+        p = after
+        opener = 0
+        step += 1
+    count[0] = <int32_t>(step - s.steps)
+    return p
+
+
+cdef void claim_steps(State *s, Table *t, int32_t count) noexcept nogil:
+    """Keep the books of steps after all, as the record goes on in another way."""
+    cdef int32_t i
+    cdef Key *key
+    for i in range(count):
+        key = &t.keys[s.steps[i].code]
+        key.seen = s.object
+        claim_held(s, &s.columns[key.target.column], &key.target)
 
 
 cdef bint name_extra(State *s, Table *t, int32_t code) noexcept nogil:

@@ -38,7 +38,7 @@ cdef void take_back(State *s, int64_t nans, bint whole) noexcept nogil:
     cdef int32_t i
     cdef Extra *x
     for i in range(s.column_count):
-        if s.columns[i].record == s.record or (s.columns[i].sole and s.columns[i].used):
+        if s.columns[i].record == s.record or (s.columns[i].used and s.columns[i].state[s.row] != NOTHING):
             clear_cell(&s.columns[i], s.row)
     for i in range(s.extra_count):
         x = &s.extras[i]

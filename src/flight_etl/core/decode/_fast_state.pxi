@@ -26,7 +26,9 @@ cdef enum:
     TEXT_KIND = 8
     NESTED_KIND = 16
     LEAD_BYTES = 40  # of what stands between two values is remembered
-    PLAIN_ROOM = 80  # B that are readable where values are read the short way: what is before them, and FE_PLAIN_ROOM
+    STEP_BYTES = 80  # LEAD_BYTES and FE_PLAIN_ROOM: what may be read at a key whose value is of a usual form
+    MOST_STEPS = 64
+    STEPS_WAIT = 256  # records until steps are looked for again where a record had none
     NEAR_END = 16  # B; what goes wrong so near to the end may be a token that was cut
     MOST_KEYS = 2048  # keys of one object, all records taken together; more are left to the reference
     MOST_COLUMNS = 1024  # elements of an array
@@ -55,13 +57,24 @@ cdef struct Target:  # where a value goes
     bint head  # the value may be the records themselves
     bint usual  # of these, there is a column alone
 
+cdef struct Lead:  # comma, key and colon with the blanks as they came last time
+    int32_t length  # 0: too long to be compared
+    int32_t last  # where the last eight bytes begin, which may be in `first`
+    uint64_t mask  # of those of the first eight bytes that are meant
+    uint64_t first
+    uint64_t tail  # the last eight bytes
+    uint64_t between[3]  # what is between both; behind it bytes of `tail`
+
 cdef struct Key:
-    char lead[LEAD_BYTES]  # comma, key and colon with the blanks as they came last time, padded with zeros
-    uint64_t masks[3]  # of the first three times eight bytes of it
-    int32_t length  # of that; 0: too long to be compared so
-    int32_t follows  # key that came next last time
+    Lead lead
+    int32_t follows  # key that came next last time; -1: none
     int64_t seen  # object in which it was
     Target target
+
+cdef struct Step:  # of records that all have the same keys in the same order
+    Lead lead
+    int32_t code  # of the key
+    int32_t column
 
 cdef struct Table:  # what is known about the objects of one place
     Words names
@@ -78,7 +91,6 @@ cdef struct Column:
     bint strict  # text only: all else is left to the reference
     bint nests  # nested values are null in it
     bint used
-    bint sole  # one key or position alone leads to it: `record` and `rank` are of no interest but for what is left
     int64_t record  # in which it last got a value, and from the key of which rank
     int32_t rank
     uint8_t *state
@@ -128,6 +140,9 @@ cdef struct State:
     int32_t column_count
     Table *tables
     int32_t table_count
+    Step steps[MOST_STEPS]
+    int32_t step_count  # 0: not known
+    int64_t next_try  # record with which to try again to learn them
     int64_t *groups
     int32_t group_count
     Target *places  # of the elements of an array

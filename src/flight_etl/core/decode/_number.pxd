@@ -29,6 +29,7 @@ cdef extern from *:
     static inline uint64_t fe_ends_string(uint64_t x) { /* quote, backslash, control characters, all that is not ASCII */
         return (fe_less(x ^ FE_EACH('"'), 1) | fe_less(x ^ FE_EACH('\\\\'), 1) | fe_less(x, 0x20) | x) & FE_EACH(0x80);
     }
+    static inline uint64_t fe_quote(uint64_t x) { return fe_less(x ^ FE_EACH('"'), 1) & FE_EACH(0x80); }
     static inline uint64_t fe_ends_number(uint64_t x) { /* all but digits */
         x ^= FE_EACH('0');
         return ((x + FE_EACH(0x76)) | x) & FE_EACH(0x80);
@@ -189,6 +190,7 @@ cdef extern from *:
     uint64_t fe_whole_tens[9]
     uint64_t fe_load(const char *p) noexcept nogil
     uint64_t fe_ends_string(uint64_t x) noexcept nogil
+    uint64_t fe_quote(uint64_t x) noexcept nogil
     uint64_t fe_ends_number(uint64_t x) noexcept nogil
     int fe_bytes_before(uint64_t answer) noexcept nogil
     uint64_t fe_before(uint64_t x, uint64_t answer) noexcept nogil

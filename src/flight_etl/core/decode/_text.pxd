@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from flight_etl.core.decode._number cimport fe_before, fe_bytes_before, fe_ends_number, fe_ends_string, fe_first, fe_goes_on, fe_load, fe_mix
+from flight_etl.core.decode._number cimport fe_before, fe_bytes_before, fe_ends_number, fe_ends_string, fe_first, fe_goes_on, fe_load, fe_mix, fe_quote
 
 cdef enum:
     ESCAPED = 1
@@ -188,9 +188,6 @@ cdef struct Words:  # different strings, numbered as they came
     int32_t *ends
     int32_t room
     Bytes text
-    uint64_t last_low  # the word that came last, if it was short; else zeros
-    uint64_t last_high
-    int32_t last_code
 
 
 cdef inline void free_words(Words *w) noexcept nogil:
@@ -205,7 +202,6 @@ cdef inline void clear_words(Words *w) noexcept nogil:
         memset(w.slots, 0xFF, (w.mask + 1) * sizeof(Slot))
         w.count = 0
         w.text.size = 0
-        w.last_low = w.last_high = 0
 
 
 cdef inline uint64_t mixed(uint64_t low, uint64_t high, uint64_t length) noexcept nogil:
@@ -293,36 +289,50 @@ cdef inline int32_t intern(Words *w, const char *s, size_t size, const char *end
     return number_of(w, low, high, s, size)
 
 
-cdef inline int32_t again(Words *w, uint64_t low, uint64_t high, const char *s, size_t size) noexcept nogil:
-    """Number of a word of 1 to 16 bytes without a NUL among them, which most often is the one that came last."""
-    if w.last_low != low or w.last_high != high:
-        w.last_code = number_of(w, low, high, s, size)
-        w.last_low, w.last_high = low, high
-    return w.last_code
+cdef inline int32_t known_word(Words *w, uint64_t low, uint64_t high, int size) noexcept nogil:
+    """Number of a word of 1 to 16 bytes; -1: it is new, or others are in its place."""
+    cdef Slot *slot
+    if w.slots == NULL:
+        return -1
+    slot = &w.slots[<uint32_t>mixed(low, high, <uint64_t>size) & w.mask]
+    return slot.code if slot.low == low and slot.high == high and slot.length == size else -1
+
+
+cdef inline bint is_plain(const char *p, int size) noexcept nogil:
+    """Whether there are only ASCII characters and no escapes in a string, which ends behind them."""
+    cdef int i
+    for i in range(size):
+        if p[i] == c'\\' or <uint8_t>p[i] < 0x20 or <uint8_t>p[i] >= 0x80:
+            return False
+    return True
 
 
 cdef inline int32_t take_word(Words *w, const char **at) noexcept nogil:
     """Number of the string at `at`, behind its quote, which moves behind the closing one. -1: not short and plain.
 
-    There must be 16 bytes to be read.
+    There must be 16 bytes to be read. A word that is known was found to be plain when it came first.
     """
     cdef const char *p = at[0]
-    cdef uint64_t low = fe_load(p), high = 0, stop = fe_ends_string(low)
+    cdef uint64_t low = fe_load(p), high = 0, stop = fe_quote(low)
     cdef int size
+    cdef int32_t code
     if stop:
         size = fe_bytes_before(stop)
         low = fe_before(low, stop)
     else:
         high = fe_load(p + 8)
-        stop = fe_ends_string(high)
+        stop = fe_quote(high)
         if not stop:
             return -1
         size = fe_bytes_before(stop) + 8
         high = fe_before(high, stop)
-    if p[size] != c'"' or size == 0:
-        return -1
+    code = known_word(w, low, high, size)
+    if code < 0:
+        if size == 0 or not is_plain(p, size):
+            return -1
+        code = number_of(w, low, high, p, <size_t>size)
     at[0] = p + size + 1
-    return again(w, low, high, p, <size_t>size)
+    return code
 
 
 cdef inline int32_t take_digits_word(Words *w, const char **at) noexcept nogil:
@@ -330,10 +340,13 @@ cdef inline int32_t take_digits_word(Words *w, const char **at) noexcept nogil:
     cdef const char *p = at[0]
     cdef uint64_t low = fe_load(p), stop = fe_ends_number(low)
     cdef int size
+    cdef int32_t code
     if not stop:
         return -1
     size = fe_bytes_before(stop)
     if size == 0 or fe_goes_on(p + size) or (p[0] == c'0' and size > 1):
         return -1
     at[0] = p + size
-    return again(w, fe_before(low, stop), 0, p, <size_t>size)
+    low = fe_before(low, stop)
+    code = known_word(w, low, 0, size)
+    return code if code >= 0 else number_of(w, low, 0, p, <size_t>size)
