@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from flight_etl.core.decode import Decoder, PartsDecoder, decoder_name
+from flight_etl.core.decode import ALL_ROWS, Decoder, PartsDecoder, decoder_name
 from flight_etl.errors import FlightEtlError
 from flight_etl.runners.ahead import Ahead, block_bytes
 from flight_etl.runners.staged import Step, batched, cut, ready, stage, stage_all
@@ -156,7 +157,8 @@ class Flow:
 
     def _decode_group(self, numbers: list[int], most: int) -> _Group:
         """Read and decode sources up to the first that is large or broken, or until together they are large."""
-        decoder = Decoder(self._settings.decode)
+        # One table of all, which is cut afterwards: so no document has to be in two.
+        decoder = Decoder(replace(self._settings.decode, chunk_rows=ALL_ROWS))
         pieces: list[Piece] = []
         room = block_bytes(self._settings.decode.chunk_rows)
         left = list(numbers)

@@ -10,8 +10,8 @@ Broken records are dropped with a reason and their place, and cost nothing aroun
 
 from __future__ import annotations
 
-from flight_etl.core.decode.decoder import Decoder, PartsDecoder, decode, decoder_name
+from flight_etl.core.decode.decoder import ALL_ROWS, Decoder, PartsDecoder, decode, decoder_name
 from flight_etl.core.decode.sniff import detect
 from flight_etl.core.decode.window import Source
 
-__all__ = ["Decoder", "PartsDecoder", "Source", "decode", "decoder_name", "detect"]
+__all__ = ["ALL_ROWS", "Decoder", "PartsDecoder", "Source", "decode", "decoder_name", "detect"]

@@ -248,8 +248,8 @@ cdef class Parser:
         """Read whole documents of `data` from `begin` on, at most `most_rows` rows in all; the parameters are as those of `run`.
 
         Such a document is an object with one array of records under one of the plan's names, and scalars round it. Gives
-        why it stopped, in front of which position, the number of NaN, and of each document: its position, begin and end of
-        the members before the array and of those after it, all in `data`, and its number of rows.
+        why it stopped, in front of which position, the number of NaN, and six int64 of each document: its position, begin and end
+        of the members before the array and of those after it, all in `data`, and its number of rows.
         """
         cdef const char *base = PyBytes_AsString(data)
         cdef const char *p = base + begin
@@ -339,14 +339,46 @@ cdef class Parser:
         self.found_room = self.found_room * 2 + 64
         return True
 
-    cdef list _found(self, const char *base):
+    cdef bytes _found(self, const char *base):
         cdef int i
+        cdef int64_t place[6]
         cdef Place *one
-        places = []
+        cdef Bytes places
+        memset(&places, 0, sizeof(Bytes))
         for i in range(self.found_count):
             one = &self.found[i]
-            places.append((one.begin - base, one.head - base, one.head_end - base, one.tail - base, one.tail_end - base, one.rows))
-        return places
+            place[0], place[1], place[2] = one.begin - base, one.head - base, one.head_end - base
+            place[3], place[4], place[5] = one.tail - base, one.tail_end - base, one.rows
+            if not append(&places, <const char *>place, sizeof(place)):
+                free(places.data)
+                raise MemoryError
+        found = (<const char *>places.data)[:places.size] if places.size else b""
+        free(places.data)
+        return found
+
+    def around(self, bytes data, bytes places):
+        """Read the members round the arrays of records in documents of `data`, at `places`, into further rows, one for each.
+
+        False: some are not plain, and what was read is of no use.
+        """
+        cdef const char *base = PyBytes_AsString(data)
+        cdef const int64_t *place = <const int64_t *>PyBytes_AsString(places)
+        cdef Py_ssize_t count = PyBytes_Size(places) // (6 * <Py_ssize_t>sizeof(int64_t))
+        cdef Py_ssize_t i
+        cdef bint plain = True
+        cdef Bytes text
+        memset(&text, 0, sizeof(Bytes))
+        with nogil:
+            for i in range(count):
+                plain = members_of(&text, base, place + 6 * i)
+                if plain:
+                    self.s.end = text.data + text.size - 1
+                    plain = self._record(text.data, text.data, 0, 0, MOST_RECORD) == self.s.end
+                if not plain:
+                    break
+        free(text.data)
+        self.rows = self.s.row
+        return plain
 
     cdef inline const char *_row(self, const char *p, int64_t record) noexcept nogil:
         """Position behind the record at `p`; NULL: not plain, and its row is to be taken back."""

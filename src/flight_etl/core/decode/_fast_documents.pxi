@@ -64,3 +64,15 @@ cdef const char *tail_of(State *s, const char *p, Place *place) noexcept nogil:
             return fail(s, p)
     place.tail_end = p
     return p + 1 if p[0] == c'}' else fail(s, p)
+
+
+cdef bint members_of(Bytes *text, const char *base, const int64_t *place) noexcept nogil:
+    """Write the members round an array of records as an object without it, with a NUL behind; False: no memory."""
+    text.size = 0
+    return (
+        append(text, b"{", 1)
+        and append(text, base + place[1], <size_t>(place[2] - place[1]))
+        and append(text, b'"":0', 4)
+        and append(text, base + place[3], <size_t>(place[4] - place[3]))
+        and append(text, b"}\0", 2)
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["HELD_BYTES", "Collector", "Document", "Dropped", "Records", "leads_to"]
+__all__ = ["HELD_BYTES", "Collector", "Document", "Dropped", "Records", "leads_to", "wanted_of"]
 
 HELD_BYTES: Final = 8 << 20  # B of records that wait for the end of their document; more: look ahead
 _SNIPPET: Final = 80  # B of a broken record that are quoted
@@ -64,6 +64,12 @@ class Records:
         for name in self.__slots__:
             del getattr(self, name)[:count]
         return first
+
+
+def wanted_of(layout: Layout) -> frozenset[str]:
+    """Keys of the members round the records that a layout wants to have."""
+    keys = {key for field in layout.fields if field.envelope for key in field.keys}
+    return frozenset(keys | {path[0] for _, path in layout.envelope_extras})
 
 
 def leads_to(value: object, path: tuple[str, ...]) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from flight_etl.core.decode.window import Source
     from flight_etl.settings import DecodeSettings
 
-__all__ = ["Decoder", "PartsDecoder", "Stretch", "decode", "decoder_name"]
+__all__ = ["ALL_ROWS", "Decoder", "PartsDecoder", "Stretch", "decode", "decoder_name"]
 
+ALL_ROWS: Final = 1 << 30  # as `chunk_rows`: all rows in one table
 _MORE = "; what came before was read"
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 import orjson
 
 from flight_etl.core.decode import _fast
 from flight_etl.core.decode.collect import HELD_BYTES, Document
-from flight_etl.core.decode.fast_table import Batch
-from flight_etl.core.decode.parse import parse
+from flight_etl.core.decode.fast_table import PLACE_WIDTH, Batch, Whole
 from flight_etl.core.decode.plan import plan_of
 from flight_etl.core.decode.scan import TAIL, Verdict, head_before
 from flight_etl.core.decode.walk import Walker
@@ -73,9 +73,8 @@ class FastWalker(Walker):
         self._batches = batches
         self._held = batches.size
         self.found = batches  # type: ignore[assignment]  # of the same shape as Records
-        self._single = replace(settings, chunk_rows=1)
         self._before: Pattern[bytes] | None = (
-            None if any(len(path) > 1 for path in self._paths) or not self._paths else head_before(self._names)
+            None if any(len(path) > 1 for path in self._paths) or not self._paths else head_before(tuple(self._names))
         )
 
     @property
@@ -98,7 +97,7 @@ class FastWalker(Walker):
         last = self.read + self._settings.chunk_rows
         while self.read < last and not self.is_ready():
             piece = (window.data, window.start)
-            status, end, found = self._batches.read_documents(piece, at, self.read, (limit, last - self.read), self._envelope_of)
+            status, end, found = self._batches.read_documents(piece, at, self.read, (limit, last - self.read))
             self.read += found.rows
             self.empty_documents += found.empty
             self._held += end - at
@@ -112,10 +111,6 @@ class FastWalker(Walker):
             if found.rows or found.empty or not (waits and window.more(at)):
                 break
         return at
-
-    def _envelope_of(self, raw: bytes) -> dict[str, Any]:
-        members = parse(raw).value
-        return {key: members[key] for key in self._wanted if key in members}
 
     def _members(self, at: int, document: Document, *, keep: int) -> Generator[None, None, tuple[int, Verdict]]:
         opening = self._opening(at, document.envelope)
@@ -199,7 +194,7 @@ class FastWalker(Walker):
 
     def _one(self, at: int, careful: Callable[[int], int]) -> int:
         """Read at most one record as the reference does."""
-        settings, self._settings = self._settings, self._single
+        settings, self._settings = self._settings, replace(self._settings, chunk_rows=1)
         try:
             return careful(at)
         finally:
@@ -221,6 +216,7 @@ class Batches:
 
     def __init__(self, parser: _fast.Parser, plan: Plan, chunk_rows: int) -> None:
         self._parser, self._plan, self._chunk_rows = parser, plan, chunk_rows
+        self._around = None if plan.around is None else _fast.Parser(plan.around, 1)
         self._batches = [Batch(plan)]
         self._input = 0
 
@@ -242,7 +238,7 @@ class Batches:
         """Documents by row."""
         return self
 
-    def __getitem__(self, row: int) -> Document:
+    def __getitem__(self, row: int) -> Document | Whole:
         return self._batches[row // self._chunk_rows].document(row % self._chunk_rows)
 
     def run(self, piece: tuple[bytes, int], begin: int, number: int, most: tuple[int, int], document: Document) -> _Stop:
@@ -260,29 +256,18 @@ class Batches:
         """Whether the parser knows where documents have their records."""
         return bool(self._plan.heads)
 
-    def read_documents(
-        self,
-        piece: tuple[bytes, int],
-        begin: int,
-        number: int,
-        most: tuple[int, int],
-        envelope_of: Callable[[bytes], dict[str, Any]],
-    ) -> tuple[int, int, _Found]:
-        """Have the parser read whole documents, as `run` reads records; `envelope_of` picks what is wanted of their members."""
+    def read_documents(self, piece: tuple[bytes, int], begin: int, number: int, most: tuple[int, int]) -> tuple[int, int, _Found]:
+        """Have the parser read whole documents, as `run` reads records."""
         batch = self._batches[-1]
         data, start = piece
         room = min(most[1], self._chunk_rows - batch.rows)
         status, end, nans, places = self._parser.documents(data, begin - start, start, number, most[0], room)
-        rows = empty = 0
-        for at, head, head_end, tail, tail_end, count in places:
-            rows += count
-            if not count:
-                empty += 1
-                continue
-            envelope = envelope_of(b"{" + data[head:head_end] + b'"":0' + data[tail:tail_end] + b"}")
-            batch.add_run(count, tail_end - at, piece, Document(start + at, (), envelope, complete=True))
+        table = np.frombuffer(places, np.int64).reshape(-1, PLACE_WIDTH)
+        rows = int(table[:, -1].sum())
+        full = table if table[:, -1].all() else np.ascontiguousarray(table[table[:, -1] > 0])
+        batch.add_documents(end + start - begin, piece, full)
         self._seal()
-        return status, start + end, _Found(rows, empty, nans)
+        return status, start + end, _Found(rows, len(table) - len(full), nans)
 
     def add(self, number: int, at: int, raw: bytes, value: Any, document: Document) -> None:
         """Add a record that the reference decoder has parsed."""
@@ -292,7 +277,7 @@ class Batches:
     def _seal(self) -> None:
         """Take what was parsed into the batch that is full, and begin the next one."""
         if self._batches[-1].rows == self._chunk_rows:
-            self._batches[-1].take(self._parser)
+            self._batches[-1].take(self._parser, self._around)
             self._append()
 
     def _append(self) -> None:
@@ -303,7 +288,7 @@ class Batches:
         """Take off the first batch, which has `count` rows."""
         batch = self._batches.pop(0)
         if not self._batches:
-            batch.take(self._parser)
+            batch.take(self._parser, self._around)
             self._append()
         assert batch.rows == count
         return batch

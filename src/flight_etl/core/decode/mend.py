@@ -12,6 +12,7 @@ wrong closing bracket before a comma and the next one. A row that holds another 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from flight_etl.core.decode.collect import Collector, Document
@@ -53,12 +54,18 @@ _OPEN_ROW: Final = rb"\[(?:%b|[^\"\[\]{}]|\[[\d \t\r\n,]*+\]|\{(?:%b|[^\"{}])*+\
 _ROW_BYTES: Final = 1 << 13  # B; two rows are shorter
 
 
+@cache
+def _open_row(least: int) -> re.Pattern[bytes]:
+    """Pattern of a row without its closing bracket, where rows have at least so many columns."""
+    return re.compile(_OPEN_ROW % (_STRING, _STRING, _STRING, max(least - 1, 0)))
+
+
 class Mender(Collector):
     """A collector that gets past what is broken. Every method returns the position where reading resumes."""
 
     def __init__(self, source: Source, layout: Layout, settings: DecodeSettings, offset: int = 0) -> None:
         super().__init__(source, layout, settings, offset)
-        self._open_row = re.compile(_OPEN_ROW % (_STRING, _STRING, _STRING, max(self._least - 1, 0)))
+        self._open_row = _open_row(self._least)
 
     def _next_line(self, begin: int, broken: int, verdict: Verdict) -> int:
         """Book the object at `begin`, found to be broken or cut at `broken`, at the top of the stream."""

@@ -11,7 +11,7 @@ from flight_etl.units import Unit
 if TYPE_CHECKING:
     from flight_etl.core.decode.layout import Field, Layout, Variant
 
-__all__ = ["Plan", "plan_of"]
+__all__ = ["Plan", "plan_of", "plan_of_around"]
 
 # In the order of the enumerations of _fast.pyx.
 _KINDS: Final = (Kind.NUMBER, Kind.TEXT, Kind.BOOL, Kind.ALTITUDE, Kind.TIME)
@@ -70,6 +70,7 @@ class Plan:
     bool_at: int = -1  # where a bool shows that the row is of the variant
     variant_width: int = 0
     heads: tuple[bytes, ...] = ()  # names under which documents have the array of records
+    around: Plan | None = None  # for the members round it
 
     @property
     def rows_are_arrays(self) -> bool:
@@ -86,7 +87,25 @@ def plan_of(layout: Layout) -> Plan | None:
     paths = [path for path in layout.records if path]
     if plan is None or any(len(path) > 1 for path in paths):
         return plan
-    return replace(plan, heads=tuple(path[0].encode() for path in paths))
+    return replace(plan, heads=tuple(path[0].encode() for path in paths), around=plan_of_around(layout))
+
+
+def plan_of_around(layout: Layout) -> Plan | None:
+    """Plan for the members round the records, as if they were records of their own; None where they are not read so."""
+    fields = [field for field in layout.fields if field.envelope]
+    members = Table()
+    for number, one in enumerate(fields):
+        for rank, key in enumerate(one.keys):
+            if one.path or key in members.keys:
+                return None
+            members.keys[key] = Place(number, rank)
+    for name, path in layout.envelope_extras:
+        if path != (name,):
+            return None
+        members.keys.setdefault(name, Place()).extra = name
+    # What is no text where text belongs has the token of a writer there, and not the source's.
+    columns = tuple(replace(Column.of(field, nests=False), strict=field.kind is Kind.TEXT) for field in fields)
+    return Plan(columns, (members,))
 
 
 def _fields(layout: Layout) -> list[Field]:

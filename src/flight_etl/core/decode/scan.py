@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from flight_etl.core.decode.window import Window
 
 __all__ = ["CLOSE_ARRAY", "CLOSE_OBJECT", "COLON", "COMMA", "OPEN_ARRAY", "OPEN_OBJECT", "QUOTE", "TAIL"]
@@ -37,7 +36,8 @@ TAIL: Final = re.compile(b"((?:" + _GAP + b"," + _MEMBER + b")*+)" + _GAP + rb"\
 """The rest of an object behind an array; group 1 are its members."""
 
 
-def head_before(names: Sequence[bytes]) -> re.Pattern[bytes]:
+@cache
+def head_before(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
     """Pattern of the begin of an object up to the array under one of the names; group 1 are the members before."""
     name = b"(?:" + b"|".join(map(re.escape, names)) + b")"
     return re.compile(rb"\{((?:" + _MEMBER + b",)*+)" + _GAP + name + _GAP + b":" + _GAP + rb"(?=\[)")

@@ -168,7 +168,7 @@ def _shows_first(data: bytes, layout: Layout) -> bool:
 @cache
 def _first_array(heads: tuple[str, ...]) -> re.Pattern[bytes]:
     """Pattern of the first document up to its first record, with the array of records under one of `heads`."""
-    head = head_before([orjson.dumps(name) for name in heads]).pattern
+    head = head_before(tuple(orjson.dumps(name) for name in heads)).pattern
     return re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*+" + head + rb"\[[ \t\r\n]*+")
 
 

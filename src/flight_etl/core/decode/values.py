@@ -56,8 +56,9 @@ def column_of(values: Sequence[Any], field: Field) -> tuple[pa.Array, int]:
         except (pa.ArrowInvalid, OverflowError):  # an int beyond 2**53
             return pa.array([None if v is None else float(v) for v in values], pa.float64()), 0
     read = _READERS[field.kind] if field.kind is not Kind.TIME else _time_reader(field.unit)
-    if kinds <= _COMPARABLE:  # equal values are read alike, so each is read once
-        known = {value: read(value) for value in set(values) if value is not None}
+    different = set(values) if kinds <= _COMPARABLE else {0}
+    if 0 not in different:  # equal values are read alike, but 0 and -0.0, so each is read once
+        known = {value: read(value) for value in different if value is not None}
         read_values = list(map(known.get, values))
     else:
         read_values = [None if value is None else read(value) for value in values]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from flight_etl.core.decode.collect import Document, Records, leads_to
+from flight_etl.core.decode.collect import Document, Records, leads_to, wanted_of
 from flight_etl.core.decode.mend import Mender
 from flight_etl.core.decode.parse import parse
 from flight_etl.core.decode.scan import (
@@ -70,8 +70,7 @@ class Walker(Mender):
         self._paths = [path for path in layout.records if path]
         self._heads = frozenset(path[0] for path in self._paths)
         self._names = [orjson.dumps(path[-1]) for path in self._paths]
-        self._wanted = {key for f in layout.fields if f.envelope for key in f.keys}
-        self._wanted |= {path[0] for _, path in layout.envelope_extras}
+        self._wanted = wanted_of(layout)
         self._addresses = [key for f in layout.fields if f.target == "icao24" and not f.envelope for key in f.keys]
         self._end: re.Pattern[bytes] = _ENDS[self._row]
         self._fast = settings.max_depth >= _PARSER_DEPTH
