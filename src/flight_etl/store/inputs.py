@@ -177,7 +177,8 @@ def _is_folder(path: str | Path) -> bool:
 
 
 def _is_own(path: str) -> bool:
-    return any(fnmatch(Path(path).name, pattern) for pattern in OWN_FILES)
+    name = path.rpartition("/")[2]
+    return any(fnmatch(name, pattern) for pattern in OWN_FILES)
 
 
 def _files(paths: list[str]) -> str:
