@@ -15,7 +15,7 @@ import pytest
 from documents import JSON_LAYOUTS, damaged, documents
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sources import Decoded, Memory, decoded
+from sources import Decoded, Memory, _decoded, decoded
 
 from flight_etl.bench.generate import write
 from flight_etl.core.decode import decode, decoder, decoder_name, detect
@@ -58,6 +58,21 @@ _NESTED = [
     '{"flight":"ABC","squawk":7700,"x":-0}',
     '{"flight":"","ias":3,"t":"B738"}',
     '{"feet":100,"kts":"5","fpm":null}',
+]
+_SIMPLE = [
+    "1700000000",
+    "1700000000.5",
+    '"1700000000"',
+    '"N1"',
+    '""',
+    "null",
+    "7",
+    "-0",
+    "0",
+    "true",
+    '"caf\\u00e9"',
+    "1.50",
+    '"x"',
 ]
 _BLANKS = ["", "", "", "", " ", "\n", "\t", "\r\n  "]
 
@@ -122,9 +137,19 @@ def reference() -> Iterator[None]:
 
 
 def both(data: bytes | Memory, layout: str, **options: Any) -> tuple[Decoded, Decoded]:
-    with reference():
-        one = decoded(data, layout, **options)
-    return one, decoded(data, layout, **options)
+    one = decoded(data, layout, **options)  # by the reference decoder
+    used = []
+    fast = decoder.fast_walker
+
+    def noted(*args: Any) -> Any:
+        used.append(args)
+        return fast(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "fast_walker", noted)
+        other = _decoded(Memory(data) if isinstance(data, bytes) else data, layout, DecodeSettings(**options))
+    assert used or LAYOUTS[layout].rows in ("columns", "csv"), "the reference decoder would be compared with itself"
+    return one, other
 
 
 def assert_same(data: bytes | Memory, layout: str, **options: Any) -> Decoded:
@@ -187,6 +212,32 @@ def test_many_documents_of_which_some_are_plain(seed: int) -> None:
     odd += [b'{"time":1e999,"now":[1],"%b":[]}' % name.encode(), b'{"%b":null}' % name.encode()]
     parts = [good if random.random() < 0.7 else random.choice(odd) for _ in range(random.randrange(1, 40))]
     assert_same(cut(random, random.choice([b"\n", b"", b" ,\r\n"]).join(parts)), layout, **options_of(random))
+
+
+@given(_SEEDS)
+@settings(max_examples=400, deadline=None)
+def test_members_of_every_kind_round_plain_rows(seed: int) -> None:
+    """What stands round the rows of whole documents is read as rows of its own, where it is plain."""
+    random = Random(seed)
+    layout = random.choice(["opensky", "opensky-objects", "readsb", "adsbx-v1", "trace"])
+    keys = [key for field in LAYOUTS[layout].fields if field.envelope for key in field.keys]
+    keys += [name for name, _ in LAYOUTS[layout].envelope_extras] + ["x", ""]
+    row = {"opensky": '["abc001",null,null,1,2,8.0,47.0,1.0,false,9.0,1.0,0.0,null,9.0,"7000",false,0]'}
+    row["trace"] = '[%d,50.0,8.0,"ground",1.5,90,0,0,%s]'
+    wild = random.random() < 0.5
+
+    def members() -> list[str]:
+        chosen = random.sample(keys, random.randrange(min(4, len(keys)) + 1))
+        return [f'"{key}":{token(random) if wild else random.choice(_SIMPLE)}' for key in chosen]
+
+    def rows() -> str:
+        carried = ["null", '{"flight":"AB1 "}', '{"flight":""}', '{"squawk":"7000","category":"A1"}']
+        found = [row.get(layout, '{"icao24":"abc001","hex":"abc002","icao":"abc003","x":1}') for _ in range(random.randrange(4))]
+        return ",".join(one % (n, random.choice(carried)) if layout == "trace" else one for n, one in enumerate(found))
+
+    name = next(path for path in LAYOUTS[layout].records if path)[0]
+    whole = ["{" + ",".join([*members(), f'"{name}":[{rows()}]', *members()]) + "}" for _ in range(random.randrange(1, 9))]
+    assert_same(cut(random, "\n".join(whole).encode()), layout, chunk_rows=random.choice([2, 7, 10_000]))
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50), st.integers(1, 20))
