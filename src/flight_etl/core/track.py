@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "FLIGHT_SPAN",
     "Bools",
     "Floats",
     "Ints",
@@ -40,7 +41,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
-_FLIGHT_SPAN: Final = 1 << 40  # ms, 35 years: no flight's times reach into the next one's
+FLIGHT_SPAN: Final = 1 << 40  # ms, 35 years: no flight's times reach into the next one's
 _UNKNOWN: Final = -1
 
 
@@ -136,7 +137,7 @@ def time_key(flight: Ints, time_ms: Ints) -> Ints:
         return np.empty(0, np.int64)
     first = np.flatnonzero(run_starts(flight))
     begin = np.repeat(time_ms[first], np.diff(np.append(first, len(flight))))
-    key = (flight - flight[0]) * _FLIGHT_SPAN + (time_ms - begin)
+    key = (flight - flight[0]) * FLIGHT_SPAN + (time_ms - begin)
     return np.maximum.accumulate(key)
 
 

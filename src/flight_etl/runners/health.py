@@ -64,6 +64,7 @@ def health(processor: Processor) -> dict[str, Any]:
         "memory": {"rss_mb": round(rss, 1), "peak_rss_mb": round(resources.peak_rss_mb(), 1), **processor.memory.to_json()},
         "scratch": scratch,
         "decoder": _decoder(),
+        "phases": _phases(),
         "environment": service.environment,
         "versions": _versions(),
     }
@@ -83,6 +84,12 @@ def _decoder() -> str:
     from flight_etl.core import decode
 
     return decode.decoder_name()
+
+
+def _phases() -> str:
+    from flight_etl.core.enrich.kernels import phases_name
+
+    return phases_name()
 
 
 def _versions() -> dict[str, str]:

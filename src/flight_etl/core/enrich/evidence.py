@@ -7,9 +7,24 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from flight_etl.core.enrich.kernels import phase_kernels
 from flight_etl.core.enrich.runs import runs_of
-from flight_etl.core.enrich.smooth import bridged, chord_speed, excursions, fitted_slope, spikes, window_at, window_mean
-from flight_etl.core.track import Track, floats, time_key, tristate, word_codes
+from flight_etl.core.enrich.smooth import (
+    EXCURSION_S,
+    FPM_SCALE,
+    METRES_PER_DEGREE,
+    QUANTA_PER_FOOT,
+    SPIKE_FT,
+    SPIKE_FT_PER_S,
+    bridged,
+    chord_speed,
+    excursions,
+    fitted_slope,
+    spikes,
+    window_at,
+    window_mean,
+)
+from flight_etl.core.track import FLIGHT_SPAN, Track, floats, time_key, tristate, word_codes
 from flight_etl.units import FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -63,13 +78,10 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
     """Gather the evidence of all fresh rows."""
     row = np.flatnonzero(track.fresh)
     flight = track.flight[row]
-    key = time_key(flight, track.time_ms[row])
-    altitude, heard = _altitudes(floats(table["altitude"])[row] * FEET_PER_METRE, key, flight)
+    key = _key(flight, track.time_ms[row])
+    altitude = floats(table["altitude"])[row] * FEET_PER_METRE
     said = floats(table["vertical_rate"])[row] * FPM_PER_METRE_PER_SECOND
-    rate, agreed = _rates(said, altitude, heard, key, settings)
-    missing = np.flatnonzero(~heard)
-    bridge = altitude.copy()
-    bridge[missing] = bridged(key[missing], key[heard], altitude[heard], max_gap_s=settings.max_gap_s, hold_s=_HOLD_S)
+    vertical = _vertical(altitude, said, key, flight, settings)
     latitude, longitude = floats(table["latitude"])[row], floats(table["longitude"])[row]
     reported = floats(table["velocity"])[row] * KNOTS_PER_METRE_PER_SECOND
     gap = np.ones(len(row), np.bool_)
@@ -80,17 +92,54 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
         key=key,
         latitude=latitude,
         longitude=longitude,
-        altitude_ft=bridge,
-        heard=heard,
-        rate_fpm=rate,
-        moment_fpm=_moment(said, altitude, heard, key, settings),
-        agreed=agreed,
+        altitude_ft=vertical.altitude_ft,
+        heard=vertical.heard,
+        rate_fpm=vertical.rate_fpm,
+        moment_fpm=vertical.moment_fpm,
+        agreed=vertical.agreed,
         speed_kt=_speeds(reported, latitude, longitude, key, flight),
         reported_kt=reported,
         flag=tristate(table["on_ground"])[row],
         hoverer=word_codes(table["category"], _HOVERERS)[row],
         after_gap=gap,
     )
+
+
+def _key(flight: Ints, time_ms: Ints) -> Ints:
+    fast = phase_kernels()
+    if fast is None:
+        return time_key(flight, time_ms)
+    key: Ints = fast.time_keys(flight, time_ms, FLIGHT_SPAN)
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class _Vertical:
+    """The columns of the evidence that come from altitudes and reported rates."""
+
+    altitude_ft: Floats
+    heard: Bools
+    rate_fpm: Floats
+    agreed: Bools
+    moment_fpm: Floats
+
+
+def _vertical(altitude_ft: Floats, said_fpm: Floats, key: Ints, flight: Ints, settings: PhaseSettings) -> _Vertical:
+    fast = phase_kernels()
+    if fast is not None:
+        heard = fast.heard_altitudes(altitude_ft, key, flight, SPIKE_FT, SPIKE_FT_PER_S, EXCURSION_S * MS_PER_SECOND)
+        spans_s = (settings.rate_window_s / 2.0, _MOMENT_S, _MOMENT_SLOPE_S, settings.max_gap_s)
+        times = tuple(round(span * MS_PER_SECOND) for span in spans_s)
+        limits = (_MOST_FPM, _AGREE_FPM, _SURE_SPAN_S)
+        rate, agreed, moment = fast.vertical_rates(said_fpm, altitude_ft, heard, key, times, QUANTA_PER_FOOT, FPM_SCALE, limits)
+        gap, hold = settings.max_gap_s * MS_PER_SECOND, _HOLD_S * MS_PER_SECOND
+        return _Vertical(fast.bridged_altitudes(altitude_ft, heard, key, gap, hold), heard, rate, agreed, moment)
+    altitude, heard = _altitudes(altitude_ft, key, flight)
+    rate, agreed = _rates(said_fpm, altitude, heard, key, settings)
+    missing = np.flatnonzero(~heard)
+    bridge = altitude.copy()
+    bridge[missing] = bridged(key[missing], key[heard], altitude[heard], max_gap_s=settings.max_gap_s, hold_s=_HOLD_S)
+    return _Vertical(bridge, heard, rate, agreed, _moment(said_fpm, altitude, heard, key, settings))
 
 
 def _altitudes(altitude_ft: Floats, key: Ints, flight: Ints) -> tuple[Floats, Bools]:
@@ -131,6 +180,16 @@ def _moment(reported: Floats, altitude: Floats, heard: Bools, key: Ints, setting
 
 def _speeds(reported: Floats, latitude: Floats, longitude: Floats, key: Ints, flight: Ints) -> Floats:
     """Speed to believe, kt: the reported one, or that from positions where it is missing or contradicted by them."""
+    fast = phase_kernels()
+    if fast is not None:
+        half, gap = round(_CHORD_S * MS_PER_SECOND), round(_CHORD_GAP_S * MS_PER_SECOND)
+        chord = fast.chords(latitude, longitude, key, half, gap, np.pi / 180.0)
+        cosine = np.cos(chord[2])  # NumPy's own, whose last bit is not always that of the C library
+        limits = (_FROZEN_KT, _FROZEN_SHARE, 2.0 * _CHORD_S)
+        speeds: Floats = fast.believed_speeds(
+            reported, chord, cosine, key, flight, METRES_PER_DEGREE, KNOTS_PER_METRE_PER_SECOND, limits
+        )
+        return speeds
     known = ~(np.isnan(latitude) | np.isnan(longitude))
     window = window_at(key, key[known], half_s=_CHORD_S, max_gap_s=_CHORD_GAP_S)
     moved = chord_speed(key[known], latitude[known], longitude[known], window) * KNOTS_PER_METRE_PER_SECOND

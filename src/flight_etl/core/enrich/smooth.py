@@ -18,14 +18,30 @@ from flight_etl.units import MS_PER_SECOND
 if TYPE_CHECKING:
     from flight_etl.core.track import Bools, Floats, Ints
 
-__all__ = ["Slope", "Window", "bridged", "chord_speed", "excursions", "fitted_slope", "spikes", "window_at", "window_mean"]
+__all__ = [
+    "EXCURSION_S",
+    "FPM_SCALE",
+    "METRES_PER_DEGREE",
+    "QUANTA_PER_FOOT",
+    "SPIKE_FT",
+    "SPIKE_FT_PER_S",
+    "Slope",
+    "Window",
+    "bridged",
+    "chord_speed",
+    "excursions",
+    "fitted_slope",
+    "spikes",
+    "window_at",
+    "window_mean",
+]
 
-_QUANTA_PER_FOOT: Final = 10.0  # altitudes and rates are summed as integers, exactly, in tenths
-_SPIKE_FT: Final = 400.0  # ft off the median of five neighbours, plus what an aircraft may climb in the time between them
-_SPIKE_FT_PER_S: Final = 100.0
-_EXCURSION_S: Final = 30.0  # s; several receivers repeat one broken altitude for no longer
-_METRES_PER_DEGREE: Final = 111_195.0  # m, mean
-_MIN_PER_MS: Final = 60.0 * MS_PER_SECOND
+QUANTA_PER_FOOT: Final = 10.0  # altitudes and rates are summed as integers, exactly, in tenths
+SPIKE_FT: Final = 400.0  # ft off the median of five neighbours, plus what an aircraft may climb in the time between them
+SPIKE_FT_PER_S: Final = 100.0
+EXCURSION_S: Final = 30.0  # s; several receivers repeat one broken altitude for no longer
+METRES_PER_DEGREE: Final = 111_195.0  # m, mean
+FPM_SCALE: Final = 60.0 * MS_PER_SECOND / QUANTA_PER_FOOT  # ft/min of one tenth of a ft in a ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +70,7 @@ def spikes(values: Floats, key: Ints, flight: Ints) -> Bools:
     near = [values[np.clip(at + step, low, high)] for step in (-2, -1, 0, 1, 2)]
     middle = _median5(*near)
     seconds = (key[np.minimum(at + 1, high)] - key[np.maximum(at - 1, low)]) / MS_PER_SECOND
-    found: Bools = np.abs(values - middle) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds
+    found: Bools = np.abs(values - middle) > SPIKE_FT + SPIKE_FT_PER_S * seconds
     return found
 
 
@@ -64,10 +80,10 @@ def excursions(values: Floats, key: Ints, flight: Ints) -> Bools:
     mask = np.zeros(size, np.bool_)
     seconds = np.diff(key) / MS_PER_SECOND
     step = np.diff(values)
-    jump = (np.abs(step) > _SPIKE_FT + _SPIKE_FT_PER_S * seconds) & (flight[1:] == flight[:-1])
+    jump = (np.abs(step) > SPIKE_FT + SPIKE_FT_PER_S * seconds) & (flight[1:] == flight[:-1])
     at = np.flatnonzero(jump)
     out, back = at[:-1], at[1:]  # from row out + 1 to row back
-    short = (key[back] - key[out + 1] <= _EXCURSION_S * MS_PER_SECOND) & (flight[out] == flight[back])
+    short = (key[back] - key[out + 1] <= EXCURSION_S * MS_PER_SECOND) & (flight[out] == flight[back])
     returns = step[out] * step[back] < 0
     edges = np.zeros(size + 1, np.int64)
     np.add.at(edges, out[short & returns] + 1, 1)
@@ -121,7 +137,7 @@ def fitted_slope(query: Ints, key: Ints, altitude_ft: Floats, window: Window) ->
     inside = np.minimum(window.begin, max(size - 1, 0))
     if not size:
         return Slope(np.full(len(query), np.nan), np.zeros(len(query)))
-    altitude = np.rint(altitude_ft * _QUANTA_PER_FOOT).astype(np.int64)
+    altitude = np.rint(altitude_ft * QUANTA_PER_FOOT).astype(np.int64)
     base = altitude[inside]
 
     def over(values: Ints) -> Ints:
@@ -136,18 +152,18 @@ def fitted_slope(query: Ints, key: Ints, altitude_ft: Floats, window: Window) ->
     spread = count * tt - t * t
     known = (count > 1) & (spread > 0)
     fpm = np.full(len(query), np.nan)
-    fpm[known] = (count * ta - t * a)[known] / spread[known] * (_MIN_PER_MS / _QUANTA_PER_FOOT)
+    fpm[known] = (count * ta - t * a)[known] / spread[known] * FPM_SCALE
     span = np.where(known, key[np.maximum(window.end - 1, 0)] - key[inside], 0) / MS_PER_SECOND
     return Slope(fpm, span)
 
 
 def window_mean(values: Floats, window: Window) -> Floats:
     """Mean of the samples of each window, to a tenth; NaN where it is empty."""
-    total = _prefix(np.rint(values * _QUANTA_PER_FOOT).astype(np.int64))
+    total = _prefix(np.rint(values * QUANTA_PER_FOOT).astype(np.int64))
     count = window.end - window.begin
     mean = np.full(len(count), np.nan)
     some = count > 0
-    mean[some] = (total[window.end] - total[window.begin])[some] / (count[some] * _QUANTA_PER_FOOT)
+    mean[some] = (total[window.end] - total[window.begin])[some] / (count[some] * QUANTA_PER_FOOT)
     return mean
 
 
@@ -185,6 +201,6 @@ def chord_speed(key: Ints, latitude: Floats, longitude: Floats, window: Window) 
     east *= np.cos(np.radians((latitude[a] + latitude[b]) / 2.0))
     seconds = (key[b] - key[a]) / MS_PER_SECOND
     moved = seconds > 0
-    metres = _METRES_PER_DEGREE * np.hypot(north, east)
+    metres = METRES_PER_DEGREE * np.hypot(north, east)
     speed[some] = np.where(moved, metres / np.maximum(seconds, 1e-3), np.nan)
     return speed

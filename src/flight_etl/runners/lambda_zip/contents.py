@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["copy_package", "front_door", "install_dependencies", "place_decoder", "requirements"]
 
 _HERE: Final = Path(flight_etl.__file__).parent
-_DECODER: Final = Path("core", "decode", "_fast.abi3.so")
+_COMPILED: Final = (Path("core", "decode", "_fast.abi3.so"), Path("core", "enrich", "_phase_kernels.abi3.so"))
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _LAST_LINES: Final = 5  # of a failed command's output that an error tells
 
@@ -74,14 +74,14 @@ def copy_package(folder: Path) -> None:
 
 
 def place_decoder(folder: Path, target: Target) -> str | None:
-    """Put the fast decoder for the target into the package: the one that runs here, or one that is compiled for it.
+    """Put the fast decoder, and all else that is compiled, into the package: as it runs here, or compiled for the target.
 
     Returns None, or a sentence that says why the package decodes by the reference decoder.
     """
-    place = folder / "flight_etl" / _DECODER
-    built = _HERE / _DECODER
-    if built.is_file() and elf.machine_of(built) == target.machine:
-        shutil.copyfile(built, place)
+    place = folder / "flight_etl"
+    if all((_HERE / name).is_file() and elf.machine_of(_HERE / name) == target.machine for name in _COMPILED):
+        for name in _COMPILED:
+            shutil.copyfile(_HERE / name, place / name)
         return None
     compiler, source = elf.tool("gcc", target.machine), _HERE.parents[1]
     if not (source / "setup.py").is_file():
@@ -112,10 +112,11 @@ def _cross_compile(source: Path, compiler: str, place: Path) -> None:
         _called([*cross, sys.executable, "-m", "pip", "wheel", *options, str(checkout)])
         (wheel,) = Path(made).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            name = f"flight_etl/{_DECODER.as_posix()}"
-            if name not in archive.namelist():
+            packed = {path: f"flight_etl/{path.as_posix()}" for path in _COMPILED}
+            if not set(packed.values()) <= set(archive.namelist()):
                 raise FlightEtlError(f"{compiler} could not compile it")
-            place.write_bytes(archive.read(name))
+            for path, member in packed.items():
+                (place / path).write_bytes(archive.read(member))
 
 
 def _called(command: Sequence[str]) -> None:
