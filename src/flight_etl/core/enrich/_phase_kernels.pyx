@@ -13,3 +13,4 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint64_t
 import numpy as np
 
 include "_phase_windows.pxi"
+include "_phase_runs.pxi"

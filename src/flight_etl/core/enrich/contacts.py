@@ -9,8 +9,7 @@ import numpy as np
 
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
-from flight_etl.core.enrich.runs import first_where, last_where, median_of, runs_of
-from flight_etl.core.track import next_true, previous_true
+from flight_etl.core.enrich.runs import first_where, last_where, median_of, next_true, previous_true, runs_of
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ import numpy as np
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.contacts import NEAR_FACTOR, edge_levels, fields_at
 from flight_etl.core.enrich.edges import settled
-from flight_etl.core.enrich.runs import any_of, runs_of
+from flight_etl.core.enrich.runs import any_of, next_true, previous_true, runs_of
 from flight_etl.core.enrich.smooth import Window, chord_speed
-from flight_etl.core.track import next_true, previous_true
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:

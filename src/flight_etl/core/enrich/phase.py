@@ -24,9 +24,9 @@ from flight_etl.core.enrich.phase_words import (
     without_illegal,
     without_short,
 )
-from flight_etl.core.enrich.runs import runs_of
+from flight_etl.core.enrich.runs import next_true, previous_true, runs_of
 from flight_etl.core.enrich.tops import tops_of
-from flight_etl.core.track import Track, floats, floats_column, next_true, previous_true, put, track_of, tristate, words_column
+from flight_etl.core.track import Track, floats, floats_column, put, track_of, tristate, words_column
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND

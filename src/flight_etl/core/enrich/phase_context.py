@@ -10,7 +10,7 @@ from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.edges import moved_edges
 from flight_etl.core.enrich.phase_words import APPROACH, CLIMB, CRUISE, DESCENT, GROUND, LANDING, TAKEOFF, TAXI, UNKNOWN
 from flight_etl.core.enrich.runs import any_of, ends_of, first_where, runs_of
-from flight_etl.core.enrich.smooth import window_at, window_mean
+from flight_etl.core.enrich.smooth import moving_mean
 from flight_etl.core.enrich.tops import LEVEL_FPM, SLOW_S, highest, rate_off
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def _low(evidence: Evidence, height: Floats, runs: Runs, settings: PhaseSettings
 
     The mean over some seconds decides: who flies level at 3,000 ft is reported on both sides of it by turns.
     """
-    known = ~np.isnan(height)
-    window = window_at(evidence.key, evidence.key[known], half_s=_MEAN_S)
-    height = np.where(known, window_mean(height[known], window), np.nan)
+    height = moving_mean(height, evidence.key, half_s=_MEAN_S)
     low = height < settings.low_height_ft
     parts = runs_of(runs.number, low)
     hop = runs.number[parts.first]

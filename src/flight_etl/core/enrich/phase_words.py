@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from flight_etl.core.enrich.runs import any_of, runs_of
-from flight_etl.core.track import next_true, previous_true
+from flight_etl.core.enrich.runs import any_of, next_true, previous_true, runs_of
 
 if TYPE_CHECKING:
     from flight_etl.core.track import Bools, Ints

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from flight_etl.core import track
+from flight_etl.core.enrich.kernels import phase_kernels
 from flight_etl.core.track import run_starts
 from flight_etl.units import MS_PER_SECOND
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from flight_etl.core.track import Bools, Floats, Ints
 
-__all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_of", "runs_of"]
+__all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_of", "next_true", "previous_true", "runs_of"]
 
 _NOWHERE: Final = -1
 
@@ -44,6 +46,9 @@ class Runs:
 
 def runs_of(*values: npt.NDArray[np.generic]) -> Runs:
     """Cut rows wherever one of `values` changes."""
+    fast = phase_kernels()
+    if fast is not None:
+        return Runs(*fast.runs(*values))
     starts = run_starts(*values)
     first = np.flatnonzero(starts)
     return Runs(first, np.append(first[1:], len(starts))[: len(first)] - 1, np.cumsum(starts) - 1)
@@ -51,11 +56,16 @@ def runs_of(*values: npt.NDArray[np.generic]) -> Runs:
 
 def any_of(mask: Bools, runs: Runs) -> Bools:
     """Whether `mask` holds anywhere in each run."""
+    if phase_kernels() is not None:
+        return first_where(mask, runs) >= 0
     return np.bincount(runs.number[mask], minlength=len(runs)) > 0
 
 
 def first_where(mask: Bools, runs: Runs) -> Ints:
     """First row of each run at which `mask` holds; -1 where it holds nowhere."""
+    fast = phase_kernels()
+    if fast is not None:
+        return np.asarray(fast.first_where(mask, runs.first, runs.last))
     found = np.full(len(runs), _NOWHERE, np.int64)
     at = np.flatnonzero(mask)[::-1]
     found[runs.number[at]] = at
@@ -64,6 +74,9 @@ def first_where(mask: Bools, runs: Runs) -> Ints:
 
 def last_where(mask: Bools, runs: Runs) -> Ints:
     """Last row of each run at which `mask` holds; -1 where it holds nowhere."""
+    fast = phase_kernels()
+    if fast is not None:
+        return np.asarray(fast.last_where(mask, runs.first, runs.last))
     found = np.full(len(runs), _NOWHERE, np.int64)
     at = np.flatnonzero(mask)
     found[runs.number[at]] = at
@@ -72,6 +85,10 @@ def last_where(mask: Bools, runs: Runs) -> Ints:
 
 def ends_of(values: Floats, runs: Runs) -> tuple[Floats, Floats]:
     """First and last known value of each run; NaN where none is known."""
+    fast = phase_kernels()
+    if fast is not None:
+        begin, end = fast.ends(values, runs.first, runs.last)
+        return begin, end
     known = ~np.isnan(values)
     first, last = first_where(known, runs), last_where(known, runs)
     if not len(values):
@@ -90,3 +107,15 @@ def median_of(values: Floats, runs: Runs) -> Floats:
     some = count > 0
     median[some] = values[order[begin[some] + (count[some] - 1) // 2]]
     return median
+
+
+def previous_true(mask: Bools, whole: Ints) -> Ints:
+    """Row of the last true at or before each row in the same `whole`; -1 where there is none."""
+    fast = phase_kernels()
+    return track.previous_true(mask, whole) if fast is None else np.asarray(fast.previous_true(mask, whole))
+
+
+def next_true(mask: Bools, whole: Ints) -> Ints:
+    """Row of the first true at or after each row in the same `whole`; -1 where there is none."""
+    fast = phase_kernels()
+    return track.next_true(mask, whole) if fast is None else np.asarray(fast.next_true(mask, whole))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from flight_etl.core.enrich.kernels import phase_kernels
 from flight_etl.core.track import run_starts
 from flight_etl.units import MS_PER_SECOND
 
@@ -31,6 +32,7 @@ __all__ = [
     "chord_speed",
     "excursions",
     "fitted_slope",
+    "moving_mean",
     "spikes",
     "window_at",
     "window_mean",
@@ -165,6 +167,16 @@ def window_mean(values: Floats, window: Window) -> Floats:
     some = count > 0
     mean[some] = (total[window.end] - total[window.begin])[some] / (count[some] * QUANTA_PER_FOOT)
     return mean
+
+
+def moving_mean(values: Floats, key: Ints, *, half_s: float) -> Floats:
+    """Mean, to a tenth, of the known values within `half_s` of each row that has one; NaN elsewhere."""
+    fast = phase_kernels()
+    if fast is not None:
+        return np.asarray(fast.moving_means(values, key, round(half_s * MS_PER_SECOND), QUANTA_PER_FOOT))
+    known = ~np.isnan(values)
+    window = window_at(key, key[known], half_s=half_s)
+    return np.where(known, window_mean(values[known], window), np.nan)
 
 
 def bridged(query: Ints, key: Ints, values: Floats, *, max_gap_s: float, hold_s: float) -> Floats:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
-from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, runs_of
-from flight_etl.core.track import next_true, previous_true
+from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, next_true, previous_true, runs_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from flight_etl.core.enrich.edges import moved_edges
-from flight_etl.core.enrich.runs import any_of, ends_of, first_where, last_where, runs_of
+from flight_etl.core.enrich.runs import any_of, ends_of, first_where, last_where, next_true, previous_true, runs_of
 from flight_etl.core.enrich.smooth import Window, chord_speed
-from flight_etl.core.track import next_true, previous_true
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:

@@ -1,0 +1,142 @@
+# Runs of rows that share a state, and what holds in them: twins of `runs.py` and of the arithmetic of masks in `track.py`.
+
+
+cdef void mark_changes(values, uint8_t[::1] starts):
+    """Set `starts` where an element differs from the one before it; whole numbers and masks, of one or eight bytes."""
+    cdef const uint8_t[::1] narrow
+    cdef const int64_t[::1] wide
+    cdef int64_t i, size = starts.shape[0]
+    if values.dtype.itemsize == 1:
+        narrow = values.view(np.uint8)
+        with nogil:
+            for i in range(1, size):
+                starts[i] |= narrow[i] != narrow[i - 1]
+        return
+    wide = values
+    with nogil:
+        for i in range(1, size):
+            starts[i] |= wide[i] != wide[i - 1]
+
+
+def runs(*values):
+    """First and last row of each run, and the run of each row."""
+    cdef int64_t size = len(values[0]), i, count = 0
+    mask, numbers = np.zeros(size, np.uint8), np.empty(size, np.int64)
+    cdef uint8_t[::1] starts = mask
+    cdef int64_t[::1] number = numbers, first, last
+    for one in values:
+        mark_changes(one, starts)
+    with nogil:
+        if size:
+            starts[0] = 1
+        for i in range(size):
+            count += starts[i]
+            number[i] = count - 1
+    firsts, lasts = np.empty(count, np.int64), np.empty(count, np.int64)
+    first, last = firsts, lasts
+    with nogil:
+        for i in range(size):
+            if starts[i]:
+                first[number[i]] = i
+            last[number[i]] = i
+    return firsts, lasts, numbers
+
+
+def first_where(mask, const int64_t[::1] first, const int64_t[::1] last):
+    """First row of each run at which `mask` holds; -1 where it holds nowhere."""
+    cdef const uint8_t[::1] holds = mask.view(np.uint8)
+    cdef int64_t count = first.shape[0], run, i
+    made = np.full(count, -1, np.int64)
+    cdef int64_t[::1] out = made
+    with nogil:
+        for run in range(count):
+            for i in range(first[run], last[run] + 1):
+                if holds[i]:
+                    out[run] = i
+                    break
+    return made
+
+
+def last_where(mask, const int64_t[::1] first, const int64_t[::1] last):
+    """Last row of each run at which `mask` holds; -1 where it holds nowhere."""
+    cdef const uint8_t[::1] holds = mask.view(np.uint8)
+    cdef int64_t count = first.shape[0], run, i
+    made = np.full(count, -1, np.int64)
+    cdef int64_t[::1] out = made
+    with nogil:
+        for run in range(count):
+            i = last[run]
+            while i >= first[run] and not holds[i]:
+                i -= 1
+            if i >= first[run]:
+                out[run] = i
+    return made
+
+
+def ends(const double[::1] values, const int64_t[::1] first, const int64_t[::1] last):
+    """First and last known value of each run; NaN where none is known."""
+    cdef int64_t count = first.shape[0], run, i
+    begins, finishes = np.full(count, NAN), np.full(count, NAN)
+    cdef double[::1] begin = begins, finish = finishes
+    with nogil:
+        for run in range(count):
+            i = first[run]
+            while i < last[run] and isnan(values[i]):
+                i += 1
+            begin[run] = values[i]
+            i = last[run]
+            while i > first[run] and isnan(values[i]):
+                i -= 1
+            finish[run] = values[i]
+    return begins, finishes
+
+
+def previous_true(mask, const int64_t[::1] flight):
+    """Row of the last true at or before each row in the same flight; -1 where there is none."""
+    cdef const uint8_t[::1] holds = mask.view(np.uint8)
+    cdef int64_t size = flight.shape[0], i, at = -1
+    made = np.empty(size, np.int64)
+    cdef int64_t[::1] out = made
+    with nogil:
+        for i in range(size):
+            if i and flight[i] != flight[i - 1]:
+                at = -1
+            at = i if holds[i] else at
+            out[i] = at
+    return made
+
+
+def next_true(mask, const int64_t[::1] flight):
+    """Row of the first true at or after each row in the same flight; -1 where there is none."""
+    cdef const uint8_t[::1] holds = mask.view(np.uint8)
+    cdef int64_t size = flight.shape[0], i, at = -1
+    made = np.empty(size, np.int64)
+    cdef int64_t[::1] out = made
+    with nogil:
+        for i in range(size - 1, -1, -1):
+            if i + 1 < size and flight[i] != flight[i + 1]:
+                at = -1
+            at = i if holds[i] else at
+            out[i] = at
+    return made
+
+
+def moving_means(const double[::1] values, const int64_t[::1] key, int64_t half, double quanta):
+    """Mean, to a quantum, of the known values within `half`, ms, of each row that has one; NaN elsewhere."""
+    cdef int64_t size = key.shape[0], i, count
+    made, use, temporary = np.full(size, NAN), np.empty(size, np.uint8), np.empty((2, size), np.int64)
+    cdef double[::1] out = made
+    cdef uint8_t[::1] known = use
+    cdef int64_t[::1] k = temporary[0], v = temporary[1]
+    cdef Window w = Window(0, 0, 0, 0, 0, 0)
+    if not size:
+        return made
+    with nogil:
+        for i in range(size):
+            known[i] = not isnan(values[i])
+        count = samples(key, values, known, quanta, k, v)
+        for i in range(size):
+            if known[i]:
+                advance(&w, &k[0], &v[0], count, key[i] - half, key[i] + half)
+                out[i] = mean_of(&w, quanta)
+    return made
