@@ -1,7 +1,11 @@
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
 from flight_etl.core.track import Bools, Floats, Ints
+
+Codes: TypeAlias = npt.NDArray[np.int8]
 
 def time_keys(flight: Ints, time_ms: Ints, flight_span: int) -> Ints: ...
 def heard_altitudes(
@@ -36,3 +40,38 @@ def ends(values: Floats, first: Ints, last: Ints) -> tuple[Floats, Floats]: ...
 def previous_true(mask: Bools, flight: Ints) -> Ints: ...
 def next_true(mask: Bools, flight: Ints) -> Ints: ...
 def moving_means(values: Floats, key: Ints, half: int, quanta: float) -> Floats: ...
+def ground_states(
+    speed_kt: Floats,
+    altitude_ft: Floats,
+    elevation_ft: Floats,
+    flag: Codes,
+    hoverer: Bools,
+    flight: Ints,
+    piece: Ints,
+    limits: tuple[float, ...],
+) -> Codes: ...
+def directions(rate_fpm: Floats, altitude_ft: Floats, state: Codes, piece: Ints, limits: tuple[float, ...]) -> Codes: ...
+def hop_heights(
+    altitude_ft: Floats,
+    ground_ft: Floats,
+    first: Ints,
+    last: Ints,
+    flies: Bools,
+    climb: Ints,
+    descent: Ints,
+    start_ft: Floats,
+    end_ft: Floats,
+) -> Floats: ...
+def hop_labels(
+    up: Bools,
+    down: Bools,
+    low: Bools,
+    taking_off: Bools,
+    first: Ints,
+    last: Ints,
+    flies: Bools,
+    climbed: Bools,
+    climb: Ints,
+    descent: Ints,
+    words: tuple[int, ...],
+) -> Codes: ...

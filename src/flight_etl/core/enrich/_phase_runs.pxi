@@ -1,44 +1,70 @@
 # Runs of rows that share a state, and what holds in them: twins of `runs.py` and of the arithmetic of masks in `track.py`.
 
 
-cdef void mark_changes(values, uint8_t[::1] starts):
+cdef void mark_narrow(const uint8_t *value, uint8_t *starts, int64_t size) noexcept nogil:
+    cdef int64_t i
+    for i in range(1, size):
+        starts[i] |= value[i] != value[i - 1]
+
+
+cdef void mark_wide(const int64_t *value, uint8_t *starts, int64_t size) noexcept nogil:
+    cdef int64_t i
+    for i in range(1, size):
+        starts[i] |= value[i] != value[i - 1]
+
+
+cdef int mark_changes(values, uint8_t[::1] starts) except -1:
     """Set `starts` where an element differs from the one before it; whole numbers and masks, of one or eight bytes."""
     cdef const uint8_t[::1] narrow
     cdef const int64_t[::1] wide
-    cdef int64_t i, size = starts.shape[0]
+    cdef int64_t size = starts.shape[0]
     if values.dtype.itemsize == 1:
         narrow = values.view(np.uint8)
         with nogil:
-            for i in range(1, size):
-                starts[i] |= narrow[i] != narrow[i - 1]
-        return
-    wide = values
-    with nogil:
-        for i in range(1, size):
-            starts[i] |= wide[i] != wide[i - 1]
+            mark_narrow(&narrow[0], &starts[0], size)
+    else:
+        wide = values
+        with nogil:
+            mark_wide(&wide[0], &starts[0], size)
+    return 0
+
+
+cdef int64_t next_start(const uint8_t *starts, int64_t at, int64_t size) noexcept nogil:
+    """First of the starts at or after `at`, or `size`; most rows start nothing, and are passed eight at a time."""
+    cdef uint64_t eight
+    while at + 8 <= size:
+        memcpy(&eight, starts + at, 8)
+        if eight:
+            break
+        at += 8
+    while at < size and not starts[at]:
+        at += 1
+    return at
 
 
 def runs(*values):
     """First and last row of each run, and the run of each row."""
-    cdef int64_t size = len(values[0]), i, count = 0
+    cdef int64_t size = len(values[0]), i, count = 0, run, at, end
     mask, numbers = np.zeros(size, np.uint8), np.empty(size, np.int64)
     cdef uint8_t[::1] starts = mask
-    cdef int64_t[::1] number = numbers, first, last
+    if not size:
+        return np.empty(0, np.int64), np.empty(0, np.int64), numbers
     for one in values:
         mark_changes(one, starts)
-    with nogil:
-        if size:
-            starts[0] = 1
-        for i in range(size):
-            count += starts[i]
-            number[i] = count - 1
+    starts[0] = 1
+    count = np.count_nonzero(mask)
     firsts, lasts = np.empty(count, np.int64), np.empty(count, np.int64)
-    first, last = firsts, lasts
+    cdef int64_t[::1] first = firsts, last = lasts, number = numbers
+    cdef const uint8_t *s = &starts[0]
+    cdef int64_t *n = &number[0]
     with nogil:
-        for i in range(size):
-            if starts[i]:
-                first[number[i]] = i
-            last[number[i]] = i
+        at = 0
+        for run in range(count):
+            end = next_start(s, at + 1, size)
+            first[run], last[run] = at, end - 1
+            for i in range(at, end):
+                n[i] = run
+            at = end
     return firsts, lasts, numbers
 
 

@@ -68,6 +68,7 @@ class Evidence:
     flag: npt.NDArray[np.int8]  # on_ground: 1, 0, or -1 for unknown
     hoverer: Bools
     after_gap: Bools  # the row before is of another flight, or too long ago to conclude anything across
+    piece: Ints  # counts these, so that what no gap parts has one number
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -102,6 +103,7 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
         flag=tristate(table["on_ground"])[row],
         hoverer=word_codes(table["category"], _HOVERERS)[row],
         after_gap=gap,
+        piece=np.cumsum(gap, dtype=np.int64),
     )
 
 

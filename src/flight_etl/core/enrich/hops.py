@@ -10,6 +10,7 @@ import numpy as np
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.contacts import NEAR_FACTOR, edge_levels, fields_at
 from flight_etl.core.enrich.edges import settled
+from flight_etl.core.enrich.kernels import phase_kernels
 from flight_etl.core.enrich.runs import any_of, next_true, previous_true, runs_of
 from flight_etl.core.enrich.smooth import Window, chord_speed
 from flight_etl.units import KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
@@ -68,15 +69,23 @@ def _air(evidence: Evidence, state: npt.NDArray[np.int8]) -> Bools:
 
 def trend_of(evidence: Evidence, state: npt.NDArray[np.int8], piece: Ints, settings: PhaseSettings) -> Trend:
     """Tell climbs and descents from level flight."""
-    air, rate = _air(evidence, state), evidence.rate_fpm
     rise, sink = settings.climb_rate_fpm, settings.descent_rate_fpm
+    direction = settled(_directions(evidence, state, piece, rise, sink), evidence, piece, rise, sink)
+    return Trend(direction == 1, direction == -1)
+
+
+def _directions(evidence: Evidence, state: npt.NDArray[np.int8], piece: Ints, rise: float, sink: float) -> npt.NDArray[np.int8]:
+    """1 in climbs, -1 in descents, 0 in level flight, 2 for rows that are not in the air at a known altitude."""
+    fast = phase_kernels()
+    if fast is not None:
+        limits = (rise, sink, _RELEASE, _STEP_FT, _QUANTUM_FT)
+        return np.asarray(fast.directions(evidence.rate_fpm, evidence.altitude_ft, state, piece, limits))
+    air, rate = _air(evidence, state), evidence.rate_fpm
     up = _lasting(air & (rate > rise), air & (rate > rise * _RELEASE), piece)
     down = _lasting(air & (rate < sink), air & (rate < sink * _RELEASE), piece)
     altitude = evidence.altitude_ft
     up, down = _stepping(up, state, air, altitude, piece), _stepping(down, state, air, altitude, piece)
-    direction = np.where(air, up.astype(np.int8) - down, np.int8(2))
-    direction = settled(direction, evidence, piece, rise, sink)
-    return Trend(direction == 1, direction == -1)
+    return np.where(air, up.astype(np.int8) - down, np.int8(2))
 
 
 def _lasting(begun: Bools, still: Bools, piece: Ints) -> Bools:

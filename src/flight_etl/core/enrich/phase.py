@@ -97,7 +97,7 @@ def _judge(
 ) -> _Judged:
     """Label the rows of the evidence; those that have no others near them by the rules."""
     phase = settings.phase
-    piece: Ints = np.cumsum(evidence.after_gap, dtype=np.int64)
+    piece = evidence.piece
     alone = np.ones(len(evidence), np.bool_)
     label = np.full(len(evidence), UNKNOWN)
     height = np.full(len(evidence), np.nan)

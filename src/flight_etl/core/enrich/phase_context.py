@@ -8,6 +8,7 @@ import numpy as np
 
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.edges import moved_edges
+from flight_etl.core.enrich.kernels import phase_kernels
 from flight_etl.core.enrich.phase_words import APPROACH, CLIMB, CRUISE, DESCENT, GROUND, LANDING, TAKEOFF, TAXI, UNKNOWN
 from flight_etl.core.enrich.runs import any_of, ends_of, first_where, runs_of
 from flight_etl.core.enrich.smooth import moving_mean
@@ -40,7 +41,11 @@ def heights(evidence: Evidence, hops: Hops, tops: Tops, ground_ft: Floats) -> Fl
 
     `ground_ft` is the pressure altitude of the ground for rows on it.
     """
-    row, hop = np.arange(len(evidence)), hops.runs.number
+    fast, runs = phase_kernels(), hops.runs
+    if fast is not None:
+        of_hops = (runs.first, runs.last, hops.flies, tops.climb, tops.descent, hops.start_ft, hops.end_ft)
+        return np.asarray(fast.hop_heights(evidence.altitude_ft, ground_ft, *of_hops))
+    row, hop = np.arange(len(evidence)), runs.number
     local = np.where(hops.start_ft == hops.end_ft, hops.start_ft, np.nan)
     field = np.select([row < tops.climb[hop], row > tops.descent[hop]], [hops.start_ft[hop], hops.end_ft[hop]], local[hop])
     field = np.where(hops.flies[hop], field, ground_ft)
@@ -49,19 +54,32 @@ def heights(evidence: Evidence, hops: Hops, tops: Tops, ground_ft: Floats) -> Fl
 
 def air_labels(evidence: Evidence, hops: Hops, tops: Tops, trend: Trend, height: Floats, settings: PhaseSettings) -> Labels:
     """Phase of rows in the air; UNKNOWN for all others."""
-    row, hop, runs = np.arange(len(evidence)), hops.runs.number, hops.runs
+    runs = hops.runs
     low = _low(evidence, np.where(np.isnan(height), evidence.altitude_ft, height), runs, settings)
     climbed = hops.from_ground | hops.from_pass | any_of(trend.up, runs)
+    taking_off = _taking_off(evidence, hops, tops, height, settings)
+    label = _hop_labels(hops, tops, trend, climbed, low, taking_off)
+    landing = runs.last[hops.to_ground]
+    label[landing[np.isin(label[landing], [CLIMB, CRUISE, DESCENT])]] = APPROACH
+    label[runs.first[hops.from_ground]] = TAKEOFF  # however far apart rows are, between ground and climb there was one
+    return label
+
+
+def _hop_labels(hops: Hops, tops: Tops, trend: Trend, climbed: Bools, low: Bools, taking_off: Bools) -> Labels:
+    """Phase of each row by its place in its hop; whether a hop has `climbed` is told for each."""
+    fast, runs = phase_kernels(), hops.runs
+    if fast is not None:
+        words = tuple(int(word) for word in (TAKEOFF, CLIMB, CRUISE, DESCENT, APPROACH, UNKNOWN))
+        of_hops = (runs.first, runs.last, hops.flies, climbed, tops.climb, tops.descent)
+        return np.asarray(fast.hop_labels(trend.up, trend.down, low, taking_off, *of_hops, words))
+    row, hop = np.arange(len(low)), runs.number
     label = np.select(
         [trend.up, row > tops.descent[hop], trend.down, row >= tops.climb[hop], climbed[hop]],
         [CLIMB, np.where(low, APPROACH, DESCENT), DESCENT, CRUISE, CLIMB],
         UNKNOWN,
     )
-    label[_taking_off(evidence, hops, tops, height, settings)] = TAKEOFF
+    label[taking_off] = TAKEOFF
     label[~hops.flies[hop]] = UNKNOWN
-    landing = runs.last[hops.to_ground]
-    label[landing[np.isin(label[landing], [CLIMB, CRUISE, DESCENT])]] = APPROACH
-    label[runs.first[hops.from_ground]] = TAKEOFF  # however far apart rows are, between ground and climb there was one
     return label.astype(np.int8)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
+from flight_etl.core.enrich.kernels import phase_kernels
 from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, next_true, previous_true, runs_of
 
 if TYPE_CHECKING:
@@ -38,10 +39,22 @@ def surface_states(
 ) -> npt.NDArray[np.int8]:
     """GROUND, AIR or UNKNOWN for each row of the evidence."""
     elevation = _field_elevation(evidence, airports, settings, places)
-    state = _row_states(evidence, elevation, settings, places)
-    state = _rolling(evidence, state, settings)
+    state = _weighed(evidence, elevation, settings, places)
     state = _without_high_ground(evidence, state, elevation, settings)
     return _without_short_hops(evidence, state, settings)
+
+
+def _weighed(evidence: Evidence, elevation: Floats, settings: PhaseSettings, places: AirportSettings) -> npt.NDArray[np.int8]:
+    """Judge each row by itself, and the fast ones beside slow ones."""
+    fast = phase_kernels()
+    if fast is None:
+        return _rolling(evidence, _row_states(evidence, elevation, settings, places), settings)
+    e, error_ft = evidence, places.max_elevation_error_ft
+    limits = (settings.taxi_speed_kt, FLYING_KT, error_ft, _SLOW_HEIGHT_FT, HIGHEST_FIELD_FT, _LEVEL_FT)
+    state: npt.NDArray[np.int8] = fast.ground_states(
+        e.speed_kt, e.altitude_ft, elevation, e.flag, e.hoverer, e.flight, e.piece, limits
+    )
+    return state
 
 
 def _slow(evidence: Evidence, settings: PhaseSettings) -> Bools:
@@ -91,7 +104,7 @@ def _rolling(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSet
     for at in (previous_true(measured, evidence.flight), next_true(measured, evidence.flight)):
         level |= (at >= 0) & (evidence.altitude_ft - evidence.altitude_ft[at] <= _LEVEL_FT)
     may_roll = stood | (level & mute & ~evidence.hoverer)
-    runs = runs_of(evidence.flight, may_roll, np.cumsum(evidence.after_gap))
+    runs = runs_of(evidence.flight, may_roll, evidence.piece)
     rolls = may_roll & any_of(stood, runs)[runs.number]
     return np.where(rolls, np.int8(GROUND), state)
 

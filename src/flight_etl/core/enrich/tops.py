@@ -116,7 +116,7 @@ def _cruise_levels(evidence: Evidence, hops: Hops, trend: Trend, top: Floats, se
     """Rows of level segments that are cruise, not level-offs on the way up or down nor holdings."""
     runs, flights = hops.runs, runs_of(evidence.flight)
     level = _level(evidence, runs, hops.flies[runs.number])
-    segments = runs_of(runs.number, np.cumsum(evidence.after_gap), level)
+    segments = runs_of(runs.number, evidence.piece, level)
     hop = runs.number[segments.first]
     altitude = (evidence.altitude_ft[segments.first] + evidence.altitude_ft[segments.last]) / 2.0
     seconds = (evidence.key[segments.last] - evidence.key[segments.first]) / MS_PER_SECOND
@@ -153,7 +153,7 @@ def _summits(segments: Runs, runs: Runs, trend: Trend) -> Bools:
 def _level(evidence: Evidence, runs: Runs, flying: Bools) -> Bools:
     """Rows in level flight, short changes of rate that lead nowhere included."""
     level = flying & (np.abs(evidence.rate_fpm) <= LEVEL_FPM)
-    parts = runs_of(runs.number, np.cumsum(evidence.after_gap), level)
+    parts = runs_of(runs.number, evidence.piece, level)
     hop = runs.number[parts.first]
     change = np.abs(evidence.altitude_ft[parts.last] - evidence.altitude_ft[parts.first])
     inside = np.zeros(len(parts), np.bool_)
