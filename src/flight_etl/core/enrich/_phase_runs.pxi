@@ -43,29 +43,26 @@ cdef int64_t next_start(const uint8_t *starts, int64_t at, int64_t size) noexcep
 
 
 def runs(*values):
-    """First and last row of each run, and the run of each row."""
-    cdef int64_t size = len(values[0]), i, count = 0, run, at, end
-    mask, numbers = np.zeros(size, np.uint8), np.empty(size, np.int64)
+    """First and last row of each run."""
+    cdef int64_t size = len(values[0]), count, run, at, end
+    mask = np.zeros(size, np.uint8)
     cdef uint8_t[::1] starts = mask
     if not size:
-        return np.empty(0, np.int64), np.empty(0, np.int64), numbers
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     for one in values:
         mark_changes(one, starts)
     starts[0] = 1
     count = np.count_nonzero(mask)
     firsts, lasts = np.empty(count, np.int64), np.empty(count, np.int64)
-    cdef int64_t[::1] first = firsts, last = lasts, number = numbers
+    cdef int64_t[::1] first = firsts, last = lasts
     cdef const uint8_t *s = &starts[0]
-    cdef int64_t *n = &number[0]
     with nogil:
         at = 0
         for run in range(count):
             end = next_start(s, at + 1, size)
             first[run], last[run] = at, end - 1
-            for i in range(at, end):
-                n[i] = run
             at = end
-    return firsts, lasts, numbers
+    return firsts, lasts
 
 
 def first_where(mask, const int64_t[::1] first, const int64_t[::1] last):

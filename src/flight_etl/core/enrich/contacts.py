@@ -42,7 +42,7 @@ class Contacts:
         Floats  # of each such row: pressure altitude of the ground; NaN if unknown, or absurd beside the row's; elsewhere too
     )
     field: Ints  # of each such row; -1 elsewhere
-    origin: Ints  # of each row's flight
+    origin: Ints  # of each flight of the evidence
     destination: Ints
     climb_out: Ints  # first rows of flights that are first seen when they have just left the ground
 
@@ -61,7 +61,7 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
         np.where(mask & evidence.heard & (evidence.altitude_ft <= surface.HIGHEST_FIELD_FT), evidence.altitude_ft, np.nan), runs
     )
     own = np.where(np.isnan(own), _touched(evidence, state, runs), own)
-    located = mask & ~np.isnan(evidence.latitude)
+    located = mask & evidence.placed
     came = previous_true(state == surface.AIR, evidence.flight)[runs.first] >= 0
     at = np.where(came, first_where(located, runs), last_where(located, runs))  # by the runway, not by the stand
     field = np.full(len(runs), -1)
@@ -76,13 +76,13 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
     ).index
     level = np.where(grounded, np.where(np.isnan(own), elevation_of(airports, field), own), np.nan)
     wrong = np.abs(evidence.altitude_ft - level[runs.number]) > settings.max_elevation_error_ft
-    origin, destination = _ends(evidence, state, field[runs.number])
+    field = field[runs.number]
+    origin, destination = _ends(evidence, state, field)
     out, out_field = _climbing_out(evidence, state, airports)
-    whole = runs_of(evidence.flight)
-    for_flight = np.full(len(whole), -1)
-    for_flight[whole.number[out]] = out_field
-    origin = np.where(origin < 0, for_flight[whole.number], origin)
-    return Contacts(mask, np.where(wrong, np.nan, level[runs.number]), field[runs.number], origin, destination, out)
+    for_flight = np.full(len(evidence.flights), -1)
+    for_flight[evidence.flights.number[out]] = out_field
+    origin = np.where(origin < 0, for_flight, origin)
+    return Contacts(mask, np.where(wrong, np.nan, level[runs.number]), field, origin, destination, out)
 
 
 def _touched(evidence: Evidence, state: npt.NDArray[np.int8], runs: Runs) -> Floats:
@@ -120,13 +120,13 @@ def _drawn_out(evidence: Evidence, row: Ints, air: Ints, ground: Ints) -> tuple[
 
 
 def _ends(evidence: Evidence, state: npt.NDArray[np.int8], field: Ints) -> tuple[Ints, Ints]:
-    """Fields on which each row's flight starts and ends."""
-    flights = runs_of(evidence.flight)
+    """Fields on which each flight starts and ends."""
+    flights = evidence.flights
     known = state != surface.UNKNOWN
     found = []
     for row in (first_where(known, flights), last_where(known, flights)):
         touches = (row >= 0) & (state[row] == surface.GROUND) if len(row) else np.empty(0, np.bool_)
-        found.append(np.where(touches, field[row], -1)[flights.number])
+        found.append(np.where(touches, field[row], -1))
     return found[0], found[1]
 
 
@@ -136,7 +136,7 @@ def _climbing_out(evidence: Evidence, state: npt.NDArray[np.int8], airports: Air
     They have just taken off, even if nobody heard it. The other end of a flight tells less: who is last seen on short final
     may still go round.
     """
-    flights = runs_of(evidence.flight)
+    flights = evidence.flights
     first = first_where((state != surface.UNKNOWN) & ~np.isnan(evidence.altitude_ft), flights)
     first = first[first >= 0]
     first = first[(state[first] == surface.AIR) & (evidence.rate_fpm[first] > _CLIMB_OUT_FPM)]
@@ -147,7 +147,7 @@ def _climbing_out(evidence: Evidence, state: npt.NDArray[np.int8], airports: Air
 
 def fields_at(evidence: Evidence, rows: Ints, airports: AirportTable, *, reach_km: float) -> tuple[Ints, Floats]:
     """Field nearest to each of `rows`, by the last position known in its flight, and the field's elevation, ft."""
-    located = previous_true(~np.isnan(evidence.latitude), evidence.flight)[rows]
+    located = evidence.last_placed[rows]
     latitude = np.where(located >= 0, evidence.latitude[located], np.nan)
     longitude = np.where(located >= 0, evidence.longitude[located], np.nan)
     index = nearest_fields(airports, latitude, longitude, max_distance_km=reach_km).index
@@ -155,12 +155,12 @@ def fields_at(evidence: Evidence, rows: Ints, airports: AirportTable, *, reach_k
 
 
 def edge_levels(evidence: Evidence, airports: AirportTable, settings: AirportSettings) -> tuple[Floats, Floats]:
-    """Elevation of the field near which each row's flight is first seen, and of that near which it is last seen, in the air.
+    """Elevation of the field near which each flight is first seen, and of that near which it is last seen, in the air.
 
     NaN where no field is near or the aircraft is high above it.
     """
-    flights = runs_of(evidence.flight)
-    known = ~np.isnan(evidence.altitude_ft) & ~np.isnan(evidence.latitude)
+    flights = evidence.flights
+    known = ~np.isnan(evidence.altitude_ft) & evidence.placed
     levels = []
     for row in (first_where(known, flights), last_where(known, flights)):
         some = np.flatnonzero(row >= 0)
@@ -168,5 +168,5 @@ def edge_levels(evidence: Evidence, airports: AirportTable, settings: AirportSet
         elevation[evidence.altitude_ft[row[some]] - elevation > _NEAR_HEIGHT_FT] = np.nan
         level = np.full(len(flights), np.nan)
         level[some] = elevation
-        levels.append(level[flights.number])
+        levels.append(level)
     return levels[0], levels[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from flight_etl.core.enrich.kernels import phase_kernels
-from flight_etl.core.enrich.runs import runs_of
+from flight_etl.core.enrich.runs import previous_true, runs_of
 from flight_etl.core.enrich.smooth import (
     EXCURSION_S,
     FPM_SCALE,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from flight_etl.core.enrich.runs import Runs
     from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import PhaseSettings
 
@@ -69,6 +70,9 @@ class Evidence:
     hoverer: Bools
     after_gap: Bools  # the row before is of another flight, or too long ago to conclude anything across
     piece: Ints  # counts these, so that what no gap parts has one number
+    flights: Runs  # rows of each flight
+    placed: Bools  # the position is known
+    last_placed: Ints  # row of the last known position of the flight, or -1
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -87,6 +91,7 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
     reported = floats(table["velocity"])[row] * KNOTS_PER_METRE_PER_SECOND
     gap = np.ones(len(row), np.bool_)
     gap[1:] = np.diff(key) > settings.max_gap_s * MS_PER_SECOND
+    placed = ~np.isnan(latitude)
     return Evidence(
         row=row,
         flight=flight,
@@ -104,6 +109,9 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
         hoverer=word_codes(table["category"], _HOVERERS)[row],
         after_gap=gap,
         piece=np.cumsum(gap, dtype=np.int64),
+        flights=runs_of(flight),
+        placed=placed,
+        last_placed=previous_true(placed, flight),
     )
 
 

@@ -137,6 +137,7 @@ def hops_of(
     led = (runs.first > 0) & (piece[before] == piece[runs.first])
     followed = (runs.last < len(air) - 1) & (piece[after] == piece[runs.last])
     first_seen, last_seen = edge_levels(evidence, airports, settings.airports)
+    flight = evidence.flights.number[runs.first]
     came_from = previous_true(touches, evidence.flight)[runs.first]
     goes_to = np.where(evidence.flight[after] == evidence.flight[runs.last], next_true(touches, evidence.flight)[after], -1)
     goes_to[runs.last == len(air) - 1] = -1
@@ -147,8 +148,8 @@ def hops_of(
         to_ground=flies & followed & contacts.mask[after],
         from_pass=starts[runs.first] == 1,
         to_pass=flies & followed & (starts[after] == 1),
-        start_ft=np.where(came_from >= 0, level[came_from], first_seen[runs.first]),
-        end_ft=np.where(goes_to >= 0, level[goes_to], last_seen[runs.first]),
+        start_ft=np.where(came_from >= 0, level[came_from], first_seen[flight]),
+        end_ft=np.where(goes_to >= 0, level[goes_to], last_seen[flight]),
     )
 
 

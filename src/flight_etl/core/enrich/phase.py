@@ -184,10 +184,10 @@ def _spread_height(judged: _Judged, evidence: Evidence, size: int) -> Floats:
 
 
 def _airport_column(field: Ints, evidence: Evidence, track: Track, airports: AirportTable) -> pa.Array:
-    """Codes of a field per flight, on all rows of it, as words: only those that occur, in order."""
+    """Codes of a field per flight of the evidence, on all rows of it, as words: only those that occur, in order."""
     of_flight = np.full(len(track.first), -1)
-    of_flight[evidence.flight] = field
+    of_flight[evidence.flight[evidence.flights.first]] = field
     found, code = np.unique(of_flight, return_inverse=True)
     some = int(np.count_nonzero(found < 0))
     words = [airports.icao[at] for at in found[some:].tolist()]
-    return words_column((code - some)[track.flight], words)
+    return words_column((code - some).astype(np.int32)[track.flight], words)

@@ -39,7 +39,7 @@ def point_labels(evidence: Evidence, rows: Ints, height: Floats, settings: Phase
     flag = evidence.flag[rows]
     aloft = (speed > FLYING_KT) & (height > places.max_elevation_error_ft)
     grounded = ((flag == 1) & ~aloft) | ((flag < 0) & (height <= settings.ground_height_ft) & ~evidence.hoverer[rows])
-    change = _speed_change(evidence)[rows]
+    change = _speed_change(evidence, rows)
     low = np.where(np.isnan(height), altitude, height) < settings.low_height_ft
     rises, sinks = rate > settings.climb_rate_fpm, rate < settings.descent_rate_fpm
     return np.select(
@@ -60,11 +60,9 @@ def point_labels(evidence: Evidence, rows: Ints, height: Floats, settings: Phase
     ).astype(np.int8)
 
 
-def _speed_change(evidence: Evidence) -> Floats:
-    """Speed of the row after less that of the row before, kt, as far as no gap lies between; NaN for a row alone."""
-    size = len(evidence)
-    speed, row = evidence.speed_kt, np.arange(size)
-    before = np.where(evidence.after_gap, row, row - 1)
-    last = np.append(evidence.after_gap[1:], True)
-    after = np.where(last, row, row + 1)
-    return np.where(before == after, np.nan, speed[np.minimum(after, size - 1)] - speed[before])
+def _speed_change(evidence: Evidence, row: Ints) -> Floats:
+    """Speed after each row less that before it, kt, as far as no gap lies between; NaN for a row alone."""
+    speed, last = evidence.speed_kt, np.append(evidence.after_gap[1:], True)
+    before = np.where(evidence.after_gap[row], row, row - 1)
+    after = np.where(last[row], row, row + 1)
+    return np.where(before == after, np.nan, speed[after] - speed[before])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,13 +23,17 @@ __all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_of"
 _NOWHERE: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Runs:
-    """Runs first .. last of rows (inclusive), and each row's run."""
+    """Runs first .. last of rows (inclusive), which have all rows between them."""
 
     first: Ints
     last: Ints
-    number: Ints
+
+    @cached_property
+    def number(self) -> Ints:
+        """Each row's run; many who ask for runs have no need of it."""
+        return np.repeat(np.arange(len(self.first)), self.last - self.first + 1)
 
     def __len__(self) -> int:
         """Count the runs."""
@@ -36,7 +41,7 @@ class Runs:
 
     def seconds(self, key: Ints, whole: Ints) -> Floats:
         """How long each run lasts, s, with half the way to its neighbours in the same `whole`."""
-        size = len(self.number)
+        size = len(whole)
         before, after = np.maximum(self.first - 1, 0), np.minimum(self.last + 1, size - 1)
         lead = np.where(whole[before] == whole[self.first], key[self.first] - key[before], 0)
         trail = np.where(whole[after] == whole[self.last], key[after] - key[self.last], 0)
@@ -51,7 +56,7 @@ def runs_of(*values: npt.NDArray[np.generic]) -> Runs:
         return Runs(*fast.runs(*values))
     starts = run_starts(*values)
     first = np.flatnonzero(starts)
-    return Runs(first, np.append(first[1:], len(starts))[: len(first)] - 1, np.cumsum(starts) - 1)
+    return Runs(first, np.append(first[1:], len(starts))[: len(first)] - 1)
 
 
 def any_of(mask: Bools, runs: Runs) -> Bools:

@@ -65,7 +65,7 @@ def _field_elevation(evidence: Evidence, airports: AirportTable, settings: Phase
     """Elevation of the field by which each stretch of slow or flagged rows lies, ft; NaN elsewhere."""
     near = _slow(evidence, settings) | (evidence.flag == 1)
     runs = runs_of(evidence.flight, near)
-    at = first_where(near & ~np.isnan(evidence.latitude), runs)
+    at = first_where(near & evidence.placed, runs)
     some = at >= 0
     found = nearest_fields(
         airports, evidence.latitude[at[some]], evidence.longitude[at[some]], max_distance_km=places.max_distance_km
@@ -96,7 +96,7 @@ def _rolling(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSet
 
     Flags of a flight that never says ground, though it stands there, count as missing.
     """
-    flights = runs_of(evidence.flight)
+    flights = evidence.flights
     mute = (evidence.flag == UNKNOWN) | ~any_of(evidence.flag == 1, flights)[flights.number]
     stood = (state == GROUND) & _slow(evidence, settings)
     measured = stood & ~np.isnan(evidence.altitude_ft)

@@ -114,7 +114,7 @@ def highest(values: Floats, runs: Runs) -> Floats:
 
 def _cruise_levels(evidence: Evidence, hops: Hops, trend: Trend, top: Floats, settings: PhaseSettings) -> Bools:
     """Rows of level segments that are cruise, not level-offs on the way up or down nor holdings."""
-    runs, flights = hops.runs, runs_of(evidence.flight)
+    runs, flights = hops.runs, evidence.flights
     level = _level(evidence, runs, hops.flies[runs.number])
     segments = runs_of(runs.number, evidence.piece, level)
     hop = runs.number[segments.first]
@@ -164,7 +164,7 @@ def _level(evidence: Evidence, runs: Runs, flying: Bools) -> Bools:
 
 def _progress(evidence: Evidence, segments: Runs) -> Floats:
     """Straight distance made good over distance flown; 1 where positions do not tell."""
-    first, last = ends_of(np.where(np.isnan(evidence.latitude), np.nan, np.arange(len(evidence), dtype=np.float64)), segments)
+    first, last = ends_of(np.where(evidence.placed, np.arange(len(evidence), dtype=np.float64), np.nan), segments)
     known = ~np.isnan(first)
     begin, end = np.where(known, first, 0).astype(np.int64), np.where(known, last, 0).astype(np.int64)
     straight = (
