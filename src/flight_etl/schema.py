@@ -111,7 +111,7 @@ ENRICHED_ONLY: Final = (
         pa.float64(),
         "km",
         "first point of the flight, no position, or stale",
-        "distance from the flight's previous fresh position, to the nearest 2^-20 km (0.95 mm)",
+        "distance from the flight's previous fresh position, to the nearest 2^-14 km (6.1 cm)",
         _CALC,
     ),
     _c(
@@ -119,7 +119,7 @@ ENRICHED_ONLY: Final = (
         pa.float64(),
         "km",
         "before the flight's first position",
-        "distance flown since the flight's first position, to the nearest 2^-20 km (0.95 mm)",
+        "distance flown since the flight's first position, to the nearest 2^-14 km (6.1 cm)",
         _CALC,
     ),
     _c(

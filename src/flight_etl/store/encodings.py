@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["file_options"]
 
 _LEVELS: Final[dict[Compression, int]] = {"zstd": 3, "gzip": 6}  # pyarrow's own are 1, and 9 which is slow
-_RARELY_REPEATED: Final = frozenset({"latitude", "longitude", "distance_km", "cumulative_distance_km"})
+_RARELY_REPEATED: Final = frozenset({"latitude", "longitude", "cumulative_distance_km"})
 # Words that stay the same over many rows. All others have nearly all of their values in every page.
 _WORDS_TOLD_OF: Final = frozenset({"icao24", "flight_id", "callsign", "origin_airport", "destination_airport"})
 _BATCH_ROWS: Final = 16_384  # statistics are brought up to date so often; the library's own 1,024 cost a tenth of the time

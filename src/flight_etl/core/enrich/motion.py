@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["add_motion"]
 
 _MICROMETRES: Final = 1e6  # per metre; distances are summed as integers, exactly, in this quantum
-_GRID_PER_KM: Final = float(1 << 20)  # of 0.95 mm, finer than positions are known; few bits are few bytes (docs/adr/0019)
+_GRID_PER_KM: Final = float(1 << 14)  # of 6.1 cm, finer than positions are known; few bits are few bytes (docs/adr/0019)
 _MICRODEGREES: Final = 1e6  # per degree, likewise for turns
 _HALF_TURN: Final = DEGREES_PER_TURN / 2.0
 _JUMP_PASSES: Final = 3
@@ -65,7 +65,7 @@ def add_motion(table: pa.Table, settings: MotionSettings) -> Outcome:
 def _distances(table: pa.Table, track: Track, settings: MotionSettings) -> tuple[Floats, Floats, int]:
     """Km from the previous believed position, km since the flight's first position, and how many teleports there were.
 
-    Both kinds of km are multiples of 2^-20 km. Steps are summed as they are and their sums rounded, so errors do not add up.
+    Both kinds of km are multiples of 2^-14 km. Steps are summed as they are and their sums rounded, so errors do not add up.
     """
     latitude, longitude = floats(table["latitude"]), floats(table["longitude"])
     known = ~(np.isnan(latitude) | np.isnan(longitude)) & track.fresh
