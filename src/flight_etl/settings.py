@@ -183,6 +183,7 @@ class OutputSettings:
     partition_by: Literal["date"] | None = None
     row_group_rows: int = 131_072  # of up to 48 columns, in proportion fewer of more; one group is in memory while it is written
     rows_per_file: int = 8_388_608
+    byte_stream_split: bool = False  # positions and distances take less; Spark 3.5 and fastparquet cannot read them
     overwrite: bool = False
 
 

@@ -150,14 +150,32 @@ def test_every_compression_is_readable_by_others(tmp_path: Path, compression: An
     assert total == pytest.approx(pc.sum(ROWS["altitude"]).as_py())
 
 
+def encodings(path: Path) -> dict[str, set[str]]:
+    group = pq.read_metadata(path).row_group(0)
+    return {group.column(at).path_in_schema: set(group.column(at).encodings) for at in range(group.num_columns)}
+
+
 def test_encodings_are_those_that_were_measured(tmp_path: Path) -> None:
     write(tmp_path / "out")
-    group = pq.read_metadata(tmp_path / "out/part-00000.parquet").row_group(0)
-    used = {group.column(at).path_in_schema: set(group.column(at).encodings) for at in range(group.num_columns)}
+    used = encodings(tmp_path / "out/part-00000.parquet")
     assert "RLE_DICTIONARY" in used["callsign"] & used["altitude"] & used["rssi"] & used["note.a"]
     assert "DELTA_BINARY_PACKED" in used["timestamp"] & used["position_time"] & used["nic"]
     assert all("RLE_DICTIONARY" not in used[name] for name in ("latitude", "longitude", "on_ground", "timestamp"))
-    assert not any("BYTE_STREAM_SPLIT" in encodings for encodings in used.values())  # Spark's vectorised reader does not know it
+    assert not any("BYTE_STREAM_SPLIT" in some for some in used.values())  # Spark 3.5's vectorised reader does not know it
+
+
+@pytest.mark.parametrize(("compression", "positions"), [("snappy", True), ("zstd", False), ("none", False)])
+def test_bytes_of_numbers_are_split_on_request_where_that_is_smaller(
+    tmp_path: Path, *, compression: Any, positions: bool
+) -> None:
+    table = ROWS.append_column("distance_km", ROWS["altitude"])
+    write(tmp_path / "out", table, compression=compression, byte_stream_split=True, rows_per_file=1_000)
+    path = tmp_path / "out/part-00000.parquet"
+    split = {name for name, used in encodings(path).items() if "BYTE_STREAM_SPLIT" in used}
+    assert split == ({"latitude", "longitude"} if positions else set()) | ({"distance_km"} if compression != "none" else set())
+    assert read(path).to_pylist() == table.to_pylist()
+    found = duckdb.sql(f"SELECT sum(latitude), sum(distance_km) FROM '{path}'").fetchall()[0]
+    assert found == pytest.approx((pc.sum(table["latitude"]).as_py(), pc.sum(table["distance_km"]).as_py()))
 
 
 def test_row_groups_can_be_skipped_by_aircraft_and_time(tmp_path: Path) -> None:

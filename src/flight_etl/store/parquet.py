@@ -118,7 +118,7 @@ class _Form:
             sorting_columns=sorting or None,
             store_schema=True,  # brings dictionary types and field metadata back
             write_page_index=True,
-            **file_options(self.schema, self.settings.compression),
+            **file_options(self.schema, self.settings),
         )
 
 
