@@ -65,7 +65,7 @@ def rows(count: int, seed: int = 1) -> pa.Table:
 ROWS = rows(1_000)
 
 
-def write(root: Path, table: pa.Table = ROWS, cuts: Sequence[int] = (), **options: Any) -> list[WrittenFile]:
+def write(root: Path, table: pa.Table = ROWS, cuts: Sequence[int] = (), threads: int = 1, **options: Any) -> list[WrittenFile]:
     """Write a table in pieces; `single_file` and `sorted_by` go to the writer, all else to the settings."""
     own = {name: options.pop(name) for name in ("single_file", "sorted_by") if name in options}
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def write(root: Path, table: pa.Table = ROWS, cuts: Sequence[int] = (), **option
     edges = [0, *sorted(cuts), table.num_rows]
     for begin, end in pairwise(edges):
         writer.write(table.slice(begin, end - begin))
-    return writer.close()
+    return writer.close(threads=threads)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -111,7 +111,7 @@ def test_how_rows_were_cut_and_spilled_cannot_be_seen(
         patch.setattr(parquet, "_PIECE_ROWS", 50)
         whole = write(root / "whole", partition_by=partition)
         patch.setattr(parquet, "DATE_BYTES", 20_000 if spill else 1 << 30)
-        assert write(root / "cut", cuts=cuts, partition_by=partition) == whole
+        assert write(root / "cut", cuts=cuts, partition_by=partition, threads=2) == whole
     assert content(root / "cut") == content(root / "whole")
     assert len(whole) == 4 or partition
 

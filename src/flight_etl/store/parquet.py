@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +37,7 @@ _MS_PER_DAY: Final = 86_400_000
 _SPILL_BATCH_ROWS: Final = 16_384
 _PIECE_ROWS: Final = 16_384  # rows; a change is seen in the bytes of files
 _USUAL_COLUMNS: Final = 48  # of a row with some extra columns
+_MOST_THREADS: Final = 2  # each has a row group in memory
 _COLUMN_BYTES: Final = 512  # B; about what a column of a small table costs beside its data
 
 
@@ -84,8 +87,10 @@ class DatasetWriter:
         """Add rows; columns are found by name."""
         self._writer.write(table.select(self._names))
 
-    def close(self) -> list[WrittenFile]:
-        """Finish all files and name them, in order."""
+    def close(self, *, threads: int = 1) -> list[WrittenFile]:
+        """Finish all files and name them, in order; of different dates two at a time, if there are the threads."""
+        if isinstance(self._writer, _Dates):
+            return self._writer.close(min(threads, _MOST_THREADS))
         return self._writer.close()
 
     def discard(self) -> None:
@@ -224,6 +229,7 @@ class _Dates:
 
     def __init__(self, form: _Form) -> None:
         self._form = form
+        self._reading = threading.Lock()  # Arrow does not promise that a file may be read from two threads
         self._held: dict[int, list[pa.Table]] = {}  # days since 1970 -> rows
         self._held_bytes = 0
         self._spilled: list[tuple[RunReader, dict[int, range]]] = []  # with the batches of each day
@@ -244,15 +250,11 @@ class _Dates:
         if self._held_bytes > DATE_BYTES:
             self._spill()
 
-    def close(self) -> list[WrittenFile]:
+    def close(self, threads: int) -> list[WrittenFile]:
         try:
-            done: list[WrittenFile] = []
             days = sorted(set(self._held).union(*(batches for _, batches in self._spilled)))
-            for day in days:
-                series = _Series(self._form, f"date={np.datetime64(day, 'D')}")
-                for table in self._rows(day):
-                    series.write(table)
-                done += series.close()
+            with ThreadPoolExecutor(threads, thread_name_prefix="dates") as pool:
+                done = [file for files in pool.map(self._write_day, days) for file in files]
             return done or _Series(self._form, "").close()
         finally:
             for reader, _ in self._spilled:
@@ -260,10 +262,18 @@ class _Dates:
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _write_day(self, day: int) -> list[WrittenFile]:
+        series = _Series(self._form, f"date={np.datetime64(day, 'D')}")
+        for table in self._rows(day):
+            series.write(table)
+        return series.close()
+
     def _rows(self, day: int) -> Iterator[pa.Table]:
         for reader, batches in self._spilled:
             for number in batches.get(day, ()):
-                yield reader.read(number)
+                with self._reading:
+                    rows = reader.read(number)
+                yield rows
         yield from self._held.pop(day, [])
 
     def _spill(self) -> None:
