@@ -66,21 +66,23 @@ def _rows(layout: str, source: str) -> str:
 
 def _enriched(rows: str) -> str:
     knots, height, rate = f"velocity * {KT}", f"altitude * {FT}", f"vertical_rate * {FPM}"
+    # As few sorts as the work permits: rows of one moment go in the pass that finds where flights begin, distances are measured
+    # where holes are looked at, and windows that one sort serves stand together.
     return f"""
-        WITH one AS (SELECT DISTINCT ON (icao24, timestamp) * FROM ({rows})),
-        cut AS (
+        WITH cut AS (
             SELECT *, epoch_ms(timestamp) / 1000.0 AS s,
                 coalesce(epoch_ms(timestamp) - lag(epoch_ms(timestamp)) OVER track, 1e15) > {GAP_S * 1000} AS begins
-            FROM one WINDOW track AS (PARTITION BY icao24 ORDER BY timestamp)
+            FROM ({rows}) WINDOW track AS (PARTITION BY icao24 ORDER BY timestamp)
+            QUALIFY lag(timestamp) OVER track IS DISTINCT FROM timestamp
         ),
         numbered AS (SELECT *, sum(begins::INT) OVER (PARTITION BY icao24 ORDER BY timestamp) AS flight FROM cut),
         around AS (
-            SELECT *, min(s) OVER f AS begin_s, {", ".join(map(_neighbours, ("altitude", "velocity", "vertical_rate")))},
+            SELECT *, first_value(s) OVER back AS begin_s,
+                {", ".join(map(_neighbours, ("altitude", "velocity", "vertical_rate")))},
                 coalesce(callsign, last_value(callsign IGNORE NULLS) OVER back, first_value(callsign IGNORE NULLS) OVER ahead)
-                    AS called
+                    AS called, {_haversine("lag(latitude) OVER back", "lag(longitude) OVER back")} AS distance_km
             FROM numbered
-            WINDOW f AS (PARTITION BY icao24, flight),
-                back AS (PARTITION BY icao24, flight ORDER BY s ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+            WINDOW back AS (PARTITION BY icao24, flight ORDER BY s ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
                 ahead AS (PARTITION BY icao24, flight ORDER BY s ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
         ),
         filled AS (
@@ -89,15 +91,14 @@ def _enriched(rows: str) -> str:
             ) FROM around
         ),
         moved AS (
-            SELECT *, s - lag(s) OVER f AS dt, {_haversine("lag(latitude) OVER f", "lag(longitude) OVER f")} AS distance_km,
-                altitude - lag(altitude) OVER f AS da, velocity - lag(velocity) OVER f AS dv,
-                (heading - lag(heading) OVER f + 540) % 360 - 180 AS dh
-            FROM filled WINDOW f AS (PARTITION BY icao24, flight ORDER BY s)
+            SELECT *, s - lag(s) OVER f AS dt, altitude - lag(altitude) OVER f AS da, velocity - lag(velocity) OVER f AS dv,
+                (heading - lag(heading) OVER f + 540) % 360 - 180 AS dh, sum(distance_km) OVER f AS cumulative_distance_km
+            FROM filled
+            WINDOW f AS (PARTITION BY icao24, flight ORDER BY s ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
         )
         SELECT * EXCLUDE (s, begins, begin_s, flight, dt, da, dv, dh, {_helpers()}),
             icao24 || '-' || strftime(make_timestamp((begin_s * 1000000)::BIGINT), '%Y%m%dT%H%M%SZ') AS flight_id,
             {height} AS altitude_ft, geo_altitude * {FT} AS geo_altitude_ft, {knots} AS speed_knots, {rate} AS vertical_rate_fpm,
-            sum(distance_km) OVER (PARTITION BY icao24, flight ORDER BY s) AS cumulative_distance_km,
             da / dt * {FPM} AS climb_rate_fpm, dv / dt * {KT * 60} AS acceleration_kts_min, dh / dt AS turn_rate_deg_s,
             {_phase(knots, height, rate)} AS flight_phase, {_speed(knots)} AS speed_category
         FROM moved ORDER BY icao24, timestamp"""  # noqa: S608
