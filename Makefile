@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long coverage test-all test-ceph test-spark samples lint format docs bench fuzz lock clean
+.PHONY: help demo test test-long coverage test-all test-ceph test-spark samples lint format docs bench bench-all fuzz lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,8 +70,13 @@ format: $(READY)  ## put all files into the common form
 docs: $(READY)  ## write the generated pages anew
 	$(BIN)/python -m flight_etl.docs
 
-bench: $(READY)  ## measure, and write dated records to benchmarks/records
+bench: $(READY)  ## measure beside other tools and limits at 1 M rows, and write a dated record to benchmarks/records
 	$(BIN)/flight-etl bench --peers --rows 1M --save benchmarks/records --name "$$(date -u +%F)-peers"
+
+bench-all: $(READY)  ## measure at 1 and 5 M rows, and scaling up to 20 M: half an hour, 10 GB of disk, on a quiet machine
+	$(BIN)/flight-etl bench --peers --rows 1M,5M --rounds 2 --save benchmarks/records --name "$$(date -u +%F)-peers"
+	$(BIN)/flight-etl bench --scaling only --workers 1,2 --rounds 2 --save benchmarks/records --name "$$(date -u +%F)-scaling"
+	$(BIN)/python benchmarks/startup.py 15 > "benchmarks/records/$$(date -u +%F)-startup.md"
 
 fuzz: $(READY)  ## fuzz the decoder for ten minutes, guided by coverage, under sanitizers (needs gcc)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check Cython setuptools

@@ -6,6 +6,7 @@ import gzip
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +15,31 @@ from flight_etl.bench.generate import write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BEST", "LIMITS", "OURS", "PEERS", "TASKS", "Task", "command", "contenders", "prepare"]
+__all__ = [
+    "BEST",
+    "BOUNDED",
+    "BOUNDED_MB",
+    "LIMITS",
+    "LIMIT_PARSE",
+    "LIMIT_WRITE",
+    "OURS",
+    "PEERS",
+    "SCALE",
+    "TASKS",
+    "Task",
+    "command",
+    "contenders",
+    "prepare",
+]
 
 OURS: Final = "flight-etl"
 PEERS: Final = ("duckdb", "polars", "pyarrow", "pandas")
-LIMITS: Final = ("pyarrow",)  # of a limit: who sets it
+LIMIT_PARSE: Final = "limit: simdjson parses"
+LIMIT_WRITE: Final = "limit: pyarrow writes"
+LIMITS: Final = (LIMIT_PARSE, LIMIT_WRITE)  # bench/peers/limits.py; seconds of both are CPU of that alone
+SCALE: Final = "scale flat"  # the name of what bench/scaling.py measures
+BOUNDED_MB: Final = 512  # MB, of --memory-limit-mb
+BOUNDED: Final = f"{OURS}, limit {BOUNDED_MB} MB"
 BEST: Final = ("duckdb", "polars", "pyarrow")  # the peers whose best is the mark; pandas is told beside them
 _MOST_PANDAS_ROWS: Final = 1_000_000  # beyond, pandas' JSON reader takes more memory than most machines have
 _TRACES: Final = 2_000  # files for a million rows, as a day's folder of globe history has them
@@ -57,9 +78,12 @@ TASKS: Final = (
 
 
 def contenders(task: Task, rows: int, *, peers: bool) -> tuple[str, ...]:
-    """Who is measured at a task, ourselves first."""
+    """Who is measured at a task, ourselves first; limits last, since one of them writes again what we wrote."""
     able = [peer for peer in task.peers if peer != "pandas" or rows <= _MOST_PANDAS_ROWS]
-    return (OURS, *(able if peers else ()))
+    limits = [one for one in LIMITS if task.work != "parse" or one == LIMIT_PARSE]
+    if find_spec("cysimdjson") is None:
+        limits = []
+    return (OURS, *(able if peers else ()), *(limits if peers else ()))
 
 
 def prepare(folder: Path, layout: str, rows: int, *, seed: int = 0) -> str:
@@ -88,6 +112,10 @@ def prepare(folder: Path, layout: str, rows: int, *, seed: int = 0) -> str:
 def command(contender: str, task: Task, source: str, target: str, threads: int) -> Sequence[str]:
     """Command line of a contender; the source and the target are names in its working folder."""
     threads = task.threads or threads
+    if contender in LIMITS:
+        work = "parse" if contender == LIMIT_PARSE else "write"
+        read = source if contender == LIMIT_PARSE else f"out-{OURS}"
+        return [sys.executable, "-m", "flight_etl.bench.peers", "limits", work, task.layout, read, target, str(threads)]
     if contender != OURS:
         peers = [sys.executable, "-m", "flight_etl.bench.peers", contender]
         return [*peers, task.work, task.layout, source, target, str(threads)]

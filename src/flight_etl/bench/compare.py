@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 from dataclasses import asdict, dataclass, field
@@ -15,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flight_etl.bench.cases import BEST, OURS, command, contenders, prepare
+from flight_etl.bench.cases import LIMIT_PARSE, LIMITS, OURS, command, contenders, prepare
 from flight_etl.bench.measure import CaseFailedError, measured
+from flight_etl.bench.verdicts import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from flight_etl.bench.cases import Task
     from flight_etl.bench.measure import Measured
 
-__all__ = ["Comparison", "Figure", "compare", "machine", "ratio"]
+__all__ = ["Comparison", "Figure", "compare", "json_mb", "machine"]
 
 _CLOSE: Final = 1e-9  # of a sum of floats that only the order of summation tells apart
 _DISTANCE_SHARE: Final = 0.05  # of the distance: ours leaves out teleports and stale repeats, and the earth is no sphere
@@ -39,12 +41,13 @@ class Figure:
     contender: str
     rows: int
     threads: int
-    seconds: float  # s; of a parse: CPU of the parse alone, else wall clock of the process
+    seconds: float  # s; of a parse and of a limit: CPU of that alone, else wall clock of the process
     fastest_s: float
     cpu_seconds: float  # s; of the whole process
     peak_rss_mb: float  # MB (10^6 B)
     input_mb: float
     output_mb: float
+    json_mb: float = 0.0  # of the input, decompressed
     goal: float = 0.0  # times the best peer; 0 for peers
 
 
@@ -57,26 +60,8 @@ class Comparison:
     figures: tuple[Figure, ...] = field(default_factory=tuple)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `ratios` has ours against the best peer for every task."""
-        return asdict(self) | {"ratios": [ratio(self, one) for one in self.figures if one.contender == OURS]}
-
-
-def ratio(found: Comparison, own: Figure) -> dict[str, Any]:
-    """How one of our figures stands to the best peer at the same task, rows and threads; None without a peer."""
-    same = [one for one in found.figures if (one.task, one.rows, one.threads) == (own.task, own.rows, own.threads)]
-    peers = [one for one in same if one.contender in BEST]
-    best = min(peers, key=lambda one: one.seconds, default=None)
-    duck = next((one for one in peers if one.contender == "duckdb"), None)
-    return {
-        "task": own.task,
-        "rows": own.rows,
-        "threads": own.threads,
-        "best_peer": best.contender if best else None,
-        "times_faster": round(best.seconds / own.seconds, 2) if best else None,
-        "times_less_cpu": round(best.cpu_seconds / own.cpu_seconds, 2) if best else None,
-        "goal": own.goal,
-        "size_to_duckdb": round(own.output_mb / duck.output_mb, 2) if duck and duck.output_mb else None,
-    }
+        """Plain values; `ratios` has ours against the best peer, `limits` against these, `goals` what was promised."""
+        return asdict(self) | summary(self.figures)
 
 
 def compare(
@@ -104,9 +89,12 @@ def compare(
 
 def _measured(task: Task, names: Sequence[str], folder: Path, source: str, rows: int, threads: int, rounds: int) -> list[Figure]:
     times: dict[str, list[Measured]] = {name: [] for name in names}
-    work = {}
+    work: dict[str, dict[str, float]] = {}
     for name in names:  # also warms up the file cache; not counted
         first = _once(name, task, folder, source, threads)
+        if name in LIMITS:
+            _check_limit(task, name, json.loads(first.stdout)["values"], rows if name == LIMIT_PARSE else work[OURS]["rows"])
+            continue
         work[name] = _work_of(task, folder / _target(name), first.stdout)
         _check_equal(task, name, work[name], names[0], work[names[0]])
     for _ in range(rounds):
@@ -116,7 +104,7 @@ def _measured(task: Task, names: Sequence[str], folder: Path, source: str, rows:
 
 
 def _target(name: str) -> str:
-    return f"out-{name}"
+    return "out-" + re.sub(r"\W+", "-", name)
 
 
 def _once(name: str, task: Task, folder: Path, source: str, threads: int) -> Measured:
@@ -126,7 +114,8 @@ def _once(name: str, task: Task, folder: Path, source: str, threads: int) -> Mea
 
 
 def _figure(task: Task, name: str, runs: Sequence[Measured], folder: Path, source: str, rows: int, threads: int) -> Figure:
-    inner = [json.loads(run.stdout)["seconds"] if task.work == "parse" else run.seconds for run in runs]
+    alone = task.work == "parse" or name in LIMITS
+    inner = [json.loads(run.stdout)["seconds"] if alone else run.seconds for run in runs]
     return Figure(
         task=task.name,
         contender=name,
@@ -137,6 +126,7 @@ def _figure(task: Task, name: str, runs: Sequence[Measured], folder: Path, sourc
         cpu_seconds=statistics.median(run.cpu_seconds for run in runs),
         peak_rss_mb=statistics.median(run.peak_rss_mb for run in runs),
         input_mb=_size(folder / source) / _MB,
+        json_mb=json_mb(folder / source),
         output_mb=_size(folder / _target(name)) / _MB,
         goal=task.goal if name == OURS else 0.0,
     )
@@ -147,6 +137,18 @@ def _size(place: Path) -> int:
     if place.is_dir():
         return sum(path.stat().st_size for path in place.rglob("*") if path.is_file() and not path.name.startswith("_"))
     return place.stat().st_size if place.exists() else 0
+
+
+def json_mb(place: Path) -> float:
+    """MB of JSON in a file, or in the files of a folder; of gzip by what each says at its end."""
+    if not place.is_dir():
+        return _size(place) / _MB
+    return sum(int.from_bytes(path.read_bytes()[-4:], "little") for path in place.iterdir()) / _MB
+
+
+def _check_limit(task: Task, name: str, found: float, expected: float) -> None:
+    if found != expected:
+        raise CaseFailedError(f"{task.name}: {name} has {found:,.0f} rows of {expected:,.0f}: that is no limit")
 
 
 def _work_of(task: Task, output: Path, stdout: str) -> dict[str, float]:
@@ -185,7 +187,7 @@ def _check_equal(task: Task, name: str, work: dict[str, float], first: str, expe
 def machine() -> dict[str, Any]:
     """What the figures were measured on, with the load at this moment."""
     versions = {"python": platform.python_version()}
-    for package in ("flight-etl", "numpy", "pyarrow", "duckdb", "polars", "pandas"):
+    for package in ("flight-etl", "numpy", "pyarrow", "duckdb", "polars", "pandas", "cysimdjson"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -8,7 +8,13 @@ from typing import Final
 
 __all__: list[str] = []
 
-_MODULES: Final = {"duckdb": "in_duckdb", "polars": "in_polars", "pandas": "in_pandas", "pyarrow": "in_pyarrow"}
+_MODULES: Final = {
+    "duckdb": "in_duckdb",
+    "polars": "in_polars",
+    "pandas": "in_pandas",
+    "pyarrow": "in_pyarrow",
+    "limits": "limits",
+}
 
 
 def _main(tool: str, work: str, layout: str, source: str, target: str, threads: str) -> None:

@@ -13,7 +13,7 @@ from flight_etl.bench.peers.parsed import told
 from flight_etl.bench.peers.rules import FLAT
 from flight_etl.errors import InputError
 
-__all__ = ["convert", "parse", "write"]
+__all__ = ["convert", "parse"]
 
 _TYPES: Final = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _BLOCK_BYTES: Final = 8 << 20  # measured as the fastest of 1 to 64 MiB
@@ -31,12 +31,6 @@ def convert(layout: str, source: str, target: str, threads: int) -> None:
     at = table.schema.get_field_index("timestamp")
     moments = pc.multiply(table["timestamp"], 1000).cast(pa.timestamp("ms", tz="UTC"))
     pq.write_table(table.set_column(at, "timestamp", moments), target, compression="snappy")
-
-
-def write(_layout: str, source: str, target: str, threads: int) -> None:
-    """Write the table of a Parquet file again, as a limit for everything that writes it."""
-    pa.set_cpu_count(threads)
-    pq.write_table(pq.read_table(source), target, compression="snappy")
 
 
 def _read(layout: str, source: str, threads: int) -> pa.Table:
