@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,17 @@ class Report:
             "version": __version__,
         }
 
+    def to_text(self) -> str:
+        """Return the JSON form as text, indented by two: what `json.dumps` gives, in a fraction of its time for many inputs."""
+        whole = self.to_json()
+        inputs, whole["inputs"] = whole["inputs"], []
+        text = json.dumps(whole, indent=2)
+        if not inputs:
+            return text
+        # With an indent the encoder is not the one in C. No string holds a line break of its own.
+        texts = [_indented(one) if one["dropped"] else "{\n      " + _flat(one)[1:-1] + "\n    }" for one in inputs]
+        return text.replace('"inputs": []', '"inputs": [\n    ' + ",\n    ".join(texts) + "\n  ]", 1)
+
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Report:
         """Read the form that `to_json` gives; the sums in it are made anew from its inputs."""
@@ -142,3 +154,10 @@ class Report:
         known = {one.name for one in fields(InputReport)}
         inputs = tuple(InputReport(**{k: v for k, v in one.items() if k in known}) for one in saved["inputs"])
         return cls(inputs=inputs, **values)
+
+
+_flat = json.JSONEncoder(separators=(",\n      ", ": ")).encode
+
+
+def _indented(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2).replace("\n", "\n    ")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flight_etl.bench.generate import write
+from flight_etl.report import InputReport, Report
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -33,6 +35,16 @@ def test_people_read_the_same_as_after_the_run_and_machines_too(etl: Command, sa
     told = etl("report", "out")
     assert (told.code, _lines(told.out), told.err) == (0, _lines(ran.out), ran.err)
     assert etl("report", "out", "--json").out == Path("out/_report.json").read_text()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_text_is_what_the_library_of_python_gives(count: int) -> None:
+    given = [
+        InputReport(path=f'a\n"{n}, \udcff', error="x: {y}" if n else None, dropped={"bad_json": n} if n > 1 else {})
+        for n in range(count)
+    ]
+    report = Report(inputs=tuple(given), notes=('"inputs": []', "[]"), counts={"inputs": 0})
+    assert report.to_text() == json.dumps(report.to_json(), indent=2)
 
 
 def test_a_conversion_has_its_report_beside_its_file(etl: Command, sample: Path) -> None:

@@ -346,7 +346,7 @@ def _reader_may_leave() -> Iterator[None]:
 def _tell(report: Any, *, as_json: bool) -> None:
     with _reader_may_leave():
         if as_json:
-            click.echo(json.dumps(report.to_json(), indent=2))
+            click.echo(report.to_text())
             return
         from flight_etl.runners import show
 

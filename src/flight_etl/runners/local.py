@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from contextlib import contextmanager
@@ -341,7 +340,7 @@ def _scratch(settings: Settings, beside: Path) -> Iterator[Path]:
 
 def _save(report: Report, path: Path) -> None:
     with store_errors(path, "write the report"):
-        path.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        path.write_text(report.to_text() + "\n", encoding="utf-8")
 
 
 def unpublished(report: Report) -> Report:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,8 @@ OWN_FILES: Final = (
     *("_quarantine.ndjson", "_quarantine-*.ndjson", "*.quarantine.ndjson", "*.part"),
 )
 """What this package writes, and so does not read when it comes upon it in a folder or by a glob."""
+
+_OWN_NAME: Final = re.compile("|".join(map(translate, OWN_FILES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class _Search:
     sources: list[Source] = field(default_factory=list)
     failed: list[tuple[str, FlightEtlError]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _folders: dict[str, str] = field(default_factory=dict)  # name -> real path
     _seen: dict[object, str] = field(default_factory=dict)  # identity of a source -> its name
 
     def add(self, name: str) -> None:
@@ -169,7 +173,16 @@ class _Search:
     def _in_output(self, name: str) -> bool:
         if self.output is None or is_url(self.output) != is_url(name):
             return False
-        return inside(name if is_url(name) else os.path.realpath(name), self.output)
+        return inside(name if is_url(name) else self._real(name), self.output)
+
+    def _real(self, file: str) -> str:
+        """Give what `realpath` does; each folder is looked at once, though it may have many files."""
+        folder, _, name = file.rpartition("/")
+        if not folder or name in ("", ".", "..") or os.path.islink(file):  # noqa: PTH114 - as below
+            return os.path.realpath(file)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return f"{self._folders[folder].rstrip('/')}/{name}"
 
 
 def _is_folder(path: str | Path) -> bool:
@@ -177,8 +190,7 @@ def _is_folder(path: str | Path) -> bool:
 
 
 def _is_own(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return any(fnmatch(name, pattern) for pattern in OWN_FILES)
+    return _OWN_NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _files(paths: list[str]) -> str:
