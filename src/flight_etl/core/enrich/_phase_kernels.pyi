@@ -22,16 +22,18 @@ def vertical_rates(
     limits: tuple[float, float, float],
 ) -> tuple[Floats, Bools, Floats]: ...
 def bridged_altitudes(altitude_ft: Floats, heard: Bools, key: Ints, gap_ms: float, hold_ms: float) -> Floats: ...
-def chords(latitude: Floats, longitude: Floats, key: Ints, half: int, gap: int, radians: float) -> Floats: ...
-def believed_speeds(
+def chords(
     reported_kt: Floats,
-    chord: Floats,
-    cosine: Floats,
+    latitude: Floats,
+    longitude: Floats,
     key: Ints,
-    flight: Ints,
-    metres_per_degree: float,
-    knots: float,
-    limits: tuple[float, float, float],
+    half: int,
+    gap: int,
+    knots_per_degree: float,
+    limits: tuple[float, float],
+) -> tuple[Ints, Floats, Floats, Floats, Floats]: ...
+def believed_speeds(
+    reported_kt: Floats, row: Ints, moved_kt: Floats, key: Ints, flight: Ints, limits: tuple[float, float, float]
 ) -> Floats: ...
 def runs(*values: npt.NDArray[np.generic]) -> tuple[Ints, Ints]: ...
 def first_where(mask: Bools, first: Ints, last: Ints) -> Ints: ...

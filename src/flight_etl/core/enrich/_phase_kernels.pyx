@@ -7,7 +7,7 @@ Arrays are parallel: one element per row of the evidence, of flights one after t
 The included files have one concern each: windows of time, runs of rows, and what rows are by rules.
 """
 
-from libc.math cimport fabs, fmod, hypot, isnan, rint
+from libc.math cimport fabs, fmod, isnan, rint, sqrt
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 

@@ -151,7 +151,7 @@ def moving_means(const double[::1] values, const int64_t[::1] key, int64_t half,
     cdef double[::1] out = made
     cdef uint8_t[::1] known = use
     cdef int64_t[::1] k = temporary[0], v = temporary[1]
-    cdef Window w = Window(0, 0, 0, 0, 0, 0)
+    cdef Total w = Total(0, 0, 0)
     if not size:
         return made
     with nogil:
@@ -160,6 +160,5 @@ def moving_means(const double[::1] values, const int64_t[::1] key, int64_t half,
         count = samples(key, values, known, quanta, k, v)
         for i in range(size):
             if known[i]:
-                advance(&w, &k[0], &v[0], count, key[i] - half, key[i] + half)
-                out[i] = mean_of(&w, quanta)
+                out[i] = mean_within(&w, &k[0], &v[0], count, key[i] - half, key[i] + half, quanta)
     return made

@@ -2,6 +2,7 @@
 
 cdef double NAN = float("nan")
 cdef double MS = 1000.0  # per second
+cdef double RADIANS = 0.017453292519943295  # per degree
 
 
 cdef struct Window:
@@ -72,10 +73,24 @@ cdef inline double slope_of(Window *w, const int64_t *key, const int64_t *value,
     return (n * ta - t * a) / spread * scale
 
 
-cdef inline double mean_of(Window *w, double quanta) noexcept nogil:
-    if w.end <= w.begin:
-        return NAN
-    return <double><int64_t>w.a / (<double>(w.end - w.begin) * quanta)
+cdef struct Total:
+    # Samples begin .. end - 1, and the sum of their values.
+    int64_t begin
+    int64_t end
+    int64_t value
+
+
+cdef inline double mean_within(
+    Total *w, const int64_t *key, const int64_t *value, int64_t size, int64_t low, int64_t high, double quanta
+) noexcept nogil:
+    """Mean of the samples from `low` to `high`, ms, neither of which is less than the time before; NaN where there is none."""
+    while w.end < size and key[w.end] <= high:
+        w.value += value[w.end]
+        w.end += 1
+    while w.begin < w.end and key[w.begin] < low:
+        w.value -= value[w.begin]
+        w.begin += 1
+    return NAN if w.end == w.begin else <double>w.value / (<double>(w.end - w.begin) * quanta)
 
 
 def time_keys(const int64_t[::1] flight, const int64_t[::1] time_ms, int64_t flight_span):
@@ -201,10 +216,10 @@ def vertical_rates(
     rates, moments, agrees = np.empty(size), np.empty(size), np.empty(size, np.bool_)
     cdef double[::1] rate = rates, moment = moments
     cdef uint8_t[::1] agreed = agrees.view(np.uint8)
-    cdef Window a, b, wide, near, close
+    cdef Window a = Window(0, 0, 0, 0, 0, 0), b = Window(0, 0, 0, 0, 0, 0), close
+    cdef Total wide = Total(0, 0, 0), near = Total(0, 0, 0)
     if not size:
         return rates, agrees, moments
-    a = b = wide = near = Window(0, 0, 0, 0, 0, 0)
     with nogil:
         for i in range(size):
             use[i] = fabs(said_fpm[i]) <= most
@@ -216,13 +231,11 @@ def vertical_rates(
             close = a
             reach(&close, &ak[0], &av[0], heights, q, gap)
             slope = slope_of(&close, &ak[0], &av[0], q, scale, &span)
-            advance(&wide, &rk[0], &rv[0], reported, q - half, q + half)
-            mean = mean_of(&wide, quanta)
+            mean = mean_within(&wide, &rk[0], &rv[0], reported, q - half, q + half, quanta)
             agreed[i] = fabs(mean - slope) <= off
             rate[i] = slope if isnan(mean) or (not agreed[i] and span >= sure) else mean
-            advance(&near, &rk[0], &rv[0], reported, q - short, q + short)
-            moment[i] = mean_of(&near, quanta)
-            if isnan(moment[i]):
+            moment[i] = mean_within(&near, &rk[0], &rv[0], reported, q - short, q + short, quanta)
+            if near.begin == near.end:
                 advance(&b, &ak[0], &av[0], heights, q - middle, q + middle)
                 close = b
                 reach(&close, &ak[0], &av[0], heights, q, gap)
@@ -277,20 +290,44 @@ cdef inline double between(
     return value[after] if followed and until <= hold_ms else NAN
 
 
+cdef inline double rough_cosine(double x) noexcept nogil:
+    """Cosine of up to a quarter of a turn to either side, within 1e-6."""
+    cdef double y = x * x
+    return 1.0 + y * (-1.0 / 2 + y * (1.0 / 24 + y * (-1.0 / 720 + y * (1.0 / 40320 - y * (1.0 / 3628800)))))
+
+
+cdef double ROUGH = 1e-3  # share of a speed, and as much of a knot, by which a rough one may be off: more than it is
+cdef double POLAR = 85.0  # deg; nearer to a pole the rough cosine is not good enough
+
+
 def chords(
-    const double[::1] latitude, const double[::1] longitude, const int64_t[::1] key, int64_t half, int64_t gap, double radians
+    const double[::1] reported_kt,
+    const double[::1] latitude,
+    const double[::1] longitude,
+    const int64_t[::1] key,
+    int64_t half,
+    int64_t gap,
+    double knots_per_degree,
+    tuple limits,
 ):
-    """Of the straight way from the first to the last position round each row: deg north and, as on the equator, east; its middle
-    latitude, rad, `radians` per deg; and s. NaN where there is no more than one position.
+    """Of the straight way from the first to the last position round a row: deg north and, as on the equator, east; its middle
+    latitude, deg; and s. And the rows for which that is told.
+
+    These are the rows whose reported speed is missing, or so far off that `limits`, as in `believed_speeds`, may be passed: a rough
+    cosine tells it of most others. `knots_per_degree` is the speed of a degree per s.
     """
-    cdef int64_t size = key.shape[0], i, count = 0, begin = 0, end = 0, a, b, q
-    made, times, places = np.full((4, size), NAN), np.empty(size, np.int64), np.empty((2, size))
-    cdef double[::1] north = made[0], east = made[1], middle = made[2], seconds = made[3], lat = places[0], lon = places[1]
-    cdef int64_t[::1] k = times
+    cdef int64_t size = key.shape[0], i, count = 0, begin = 0, end = 0, a, b, q, found = 0
+    cdef double off, most, share, north, east, middle, seconds, moved
+    most, share = limits
+    made, times, places, at = np.empty((4, size)), np.empty(size, np.int64), np.empty((2, size)), np.empty(size, np.int64)
+    cdef double[:, ::1] out = made
+    cdef double[::1] lat = places[0], lon = places[1]
+    cdef int64_t[::1] k = times, row = at
     with nogil:
         for i in range(size):
-            k[count], lat[count], lon[count] = key[i], latitude[i], longitude[i]
-            count += not (isnan(latitude[i]) or isnan(longitude[i]))
+            if not (isnan(latitude[i]) or isnan(longitude[i])):
+                k[count], lat[count], lon[count] = key[i], latitude[i], longitude[i]
+                count += 1
         for i in range(size):
             q = key[i]
             while end < count and k[end] <= q + half:
@@ -302,13 +339,19 @@ def chords(
                 a = begin - 1
             if (end <= 0 or k[end - 1] <= q) and end < count and k[end] - q <= gap:
                 b = end
-            if b <= a:
+            if b <= a or k[b] <= k[a]:
                 continue
-            north[i] = lat[b] - lat[a]
-            east[i] = turned(lon[b] - lon[a] + 180.0) - 180.0
-            middle[i] = (lat[a] + lat[b]) / 2.0 * radians
-            seconds[i] = <double>(k[b] - k[a]) / MS
-    return made
+            north, middle = lat[b] - lat[a], (lat[a] + lat[b]) / 2.0
+            east = turned(lon[b] - lon[a] + 180.0) - 180.0
+            seconds = <double>(k[b] - k[a]) / MS
+            moved = east * rough_cosine(middle * RADIANS)
+            moved = sqrt(north * north + moved * moved) / seconds * knots_per_degree
+            off = fabs(reported_kt[i] - moved) + ROUGH * (moved + 1.0)
+            if (off <= most or off <= share * reported_kt[i]) and fabs(middle) <= POLAR:
+                continue
+            out[0, found], out[1, found], out[2, found], out[3, found], row[found] = north, east, middle, seconds, i
+            found += 1
+    return at[:found], made[0, :found], made[1, :found], made[2, :found], made[3, :found]
 
 
 cdef inline double turned(double degrees) noexcept nogil:
@@ -320,38 +363,45 @@ cdef inline double turned(double degrees) noexcept nogil:
 
 
 def believed_speeds(
-    const double[::1] reported_kt, double[:, ::1] chord, const double[::1] cosine, const int64_t[::1] key,
-    const int64_t[::1] flight, double metres_per_degree, double knots, tuple limits,
+    const double[::1] reported_kt,
+    const int64_t[::1] row,
+    const double[::1] moved_kt,
+    const int64_t[::1] key,
+    const int64_t[::1] flight,
+    tuple limits,
 ):
-    """Speed to believe, kt: the reported one, or that of the chords where it is missing or contradicted by them for long enough.
+    """Speed to believe, kt: the reported one, or `moved_kt` of `row` where it is missing or contradicted by that for long enough.
 
-    `knots` per m/s. `limits`: kt, and share of the reported speed, by which both differ where it is frozen, and s for which.
+    `limits`: kt, and share of the reported speed, by which both differ where it is frozen, and s for which.
     """
-    cdef int64_t size = key.shape[0], i, j, first, last
-    cdef double off, most, share, least, seconds, metres
+    cdef int64_t size = key.shape[0], i, j, at, first, last
+    cdef double off, most, share, least
     most, share, least = limits
-    made, mask = np.empty(size), np.empty(size, np.uint8)
-    cdef double[::1] moved = made
+    made, mask = np.array(reported_kt), np.zeros(size, np.uint8)
+    cdef double[::1] speed = made
     cdef uint8_t[::1] frozen = mask
     with nogil:
-        for i in range(size):
-            seconds = chord[3, i]
-            moved[i] = NAN
-            if seconds > 0:
-                metres = metres_per_degree * hypot(chord[0, i], chord[1, i] * cosine[i])
-                moved[i] = metres / (seconds if seconds > 1e-3 else 1e-3) * knots
-            off = fabs(reported_kt[i] - moved[i])
-            frozen[i] = off > most and off > share * reported_kt[i]
-        last = -1
-        while last + 1 < size:
-            first = last = last + 1
-            while last + 1 < size and frozen[last + 1] == frozen[first] and flight[last + 1] == flight[first]:
-                last += 1
-            if frozen[first] and lasting_s(key, flight, first, last) >= least:
+        for i in range(row.shape[0]):
+            at = row[i]
+            off = fabs(reported_kt[at] - moved_kt[i])
+            frozen[at] = off > most and off > share * reported_kt[at]
+        i = 0
+        while i < row.shape[0]:
+            first = row[i]
+            if isnan(reported_kt[first]):
+                speed[first] = moved_kt[i]
+            if not frozen[first]:
+                i += 1
                 continue
-            for j in range(first, last + 1):
-                if not isnan(reported_kt[j]):
-                    moved[j] = reported_kt[j]
+            last = first
+            while last + 1 < size and frozen[last + 1] and flight[last + 1] == flight[first]:
+                last += 1
+            j = i + last - first + 1  # all rows of the run are told of
+            if lasting_s(key, flight, first, last) >= least:
+                while i < j:
+                    speed[row[i]] = moved_kt[i]
+                    i += 1
+            i = j
     return made
 
 

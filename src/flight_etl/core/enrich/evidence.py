@@ -21,6 +21,7 @@ from flight_etl.core.enrich.smooth import (
     excursions,
     fitted_slope,
     spikes,
+    straight_speed,
     window_at,
     window_mean,
 )
@@ -192,13 +193,12 @@ def _speeds(reported: Floats, latitude: Floats, longitude: Floats, key: Ints, fl
     """Speed to believe, kt: the reported one, or that from positions where it is missing or contradicted by them."""
     fast = phase_kernels()
     if fast is not None:
+        limits = (_FROZEN_KT, _FROZEN_SHARE)
         half, gap = round(_CHORD_S * MS_PER_SECOND), round(_CHORD_GAP_S * MS_PER_SECOND)
-        chord = fast.chords(latitude, longitude, key, half, gap, np.pi / 180.0)
-        cosine = np.cos(chord[2])  # NumPy's own, whose last bit is not always that of the C library
-        limits = (_FROZEN_KT, _FROZEN_SHARE, 2.0 * _CHORD_S)
-        speeds: Floats = fast.believed_speeds(
-            reported, chord, cosine, key, flight, METRES_PER_DEGREE, KNOTS_PER_METRE_PER_SECOND, limits
-        )
+        per_degree = METRES_PER_DEGREE * KNOTS_PER_METRE_PER_SECOND
+        row, north, east, middle, seconds = fast.chords(reported, latitude, longitude, key, half, gap, per_degree, limits)
+        moved = straight_speed(north, east, middle, seconds) * KNOTS_PER_METRE_PER_SECOND
+        speeds: Floats = fast.believed_speeds(reported, row, moved, key, flight, (*limits, 2.0 * _CHORD_S))
         return speeds
     known = ~(np.isnan(latitude) | np.isnan(longitude))
     window = window_at(key, key[known], half_s=_CHORD_S, max_gap_s=_CHORD_GAP_S)

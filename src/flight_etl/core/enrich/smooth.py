@@ -34,6 +34,7 @@ __all__ = [
     "fitted_slope",
     "moving_mean",
     "spikes",
+    "straight_speed",
     "window_at",
     "window_mean",
 ]
@@ -210,9 +211,11 @@ def chord_speed(key: Ints, latitude: Floats, longitude: Floats, window: Window) 
     a, b = window.begin[some], window.end[some] - 1
     north = latitude[b] - latitude[a]
     east = (longitude[b] - longitude[a] + 180.0) % 360.0 - 180.0
-    east *= np.cos(np.radians((latitude[a] + latitude[b]) / 2.0))
-    seconds = (key[b] - key[a]) / MS_PER_SECOND
-    moved = seconds > 0
-    metres = METRES_PER_DEGREE * np.hypot(north, east)
-    speed[some] = np.where(moved, metres / np.maximum(seconds, 1e-3), np.nan)
+    speed[some] = straight_speed(north, east, (latitude[a] + latitude[b]) / 2.0, (key[b] - key[a]) / MS_PER_SECOND)
     return speed
+
+
+def straight_speed(north: Floats, east: Floats, latitude: Floats, seconds: Floats) -> Floats:
+    """Speed, m/s, of ways of so many degrees north and, as if on the equator, east; NaN where no time passed."""
+    metres = METRES_PER_DEGREE * np.hypot(north, east * np.cos(np.radians(latitude)))
+    return np.where(seconds > 0, metres / np.maximum(seconds, 1e-3), np.nan)
