@@ -42,16 +42,21 @@ cdef int64_t next_start(const uint8_t *starts, int64_t at, int64_t size) noexcep
     return at
 
 
-def runs(*values):
-    """First and last row of each run."""
-    cdef int64_t size = len(values[0]), count, run, at, end
-    mask = np.zeros(size, np.uint8)
+def runs(tuple values, within, begins):
+    """First and last row of each run: these begin where one of `values` changes, at rows `within`, and where `begins` holds."""
+    cdef int64_t size = len(values[0] if values else begins), count, run, at, end
+    mask = np.zeros(size, np.uint8) if begins is None else np.array(begins.view(np.uint8))
     cdef uint8_t[::1] starts = mask
+    cdef const int64_t[::1] edges
     if not size:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     for one in values:
         mark_changes(one, starts)
     starts[0] = 1
+    if within is not None:
+        edges = within
+        for at in range(edges.shape[0]):
+            starts[edges[at]] = 1
     count = np.count_nonzero(mask)
     firsts, lasts = np.empty(count, np.int64), np.empty(count, np.int64)
     cdef int64_t[::1] first = firsts, last = lasts

@@ -55,7 +55,7 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
     the ground before it is first in the air, or first seen climbing out of it; a destination if it ends on the ground.
     """
     mask = state == surface.GROUND
-    runs = runs_of(evidence.flight, mask)
+    runs = runs_of(mask, within=evidence.flights)
     grounded = mask[runs.first]
     own = median_of(
         np.where(mask & evidence.heard & (evidence.altitude_ft <= surface.HIGHEST_FIELD_FT), evidence.altitude_ft, np.nan), runs

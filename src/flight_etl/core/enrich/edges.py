@@ -36,7 +36,7 @@ def settled(
     a descent at once, or a descent a climb, 0 decides.
     """
     direction = _turning(direction, evidence, piece)
-    runs = runs_of(piece, direction)
+    runs = runs_of(direction, begins=evidence.after_gap)
     if len(runs) < 2:  # noqa: PLR2004
         return direction
     way = direction[runs.first].astype(np.int64)
@@ -57,7 +57,7 @@ def settled(
 
 def _turning(direction: npt.NDArray[np.int8], evidence: Evidence, piece: Ints) -> npt.NDArray[np.int8]:
     """Take level stretches away that only lie between a descent and a climb, or the other way, because the rate is smoothed."""
-    runs = runs_of(piece, direction)
+    runs = runs_of(direction, begins=evidence.after_gap)
     way = direction[runs.first].copy()
     turns = np.zeros(len(runs), np.bool_)
     turns[1:-1] = (way[1:-1] == 0) & (way[:-2] * way[2:] == -1)

@@ -124,14 +124,16 @@ def hops_of(
 ) -> Hops:
     """Cut the time in the air at ground contacts, where a go-around begins to climb, and at gaps that may hide either."""
     air = _air(evidence, state)
-    passes, pass_ft = _low_passes(evidence, air, piece, trend, contacts, airports, settings)
+    passes, pass_ft = _low_passes(evidence, air, trend, contacts, airports, settings)
     level = contacts.level_ft.copy()
     level[passes] = pass_ft
     touches = contacts.mask.copy()
     touches[passes] = True
-    starts = np.zeros(len(air), np.int64)
-    starts[passes] = 1
-    runs = runs_of(evidence.flight, np.cumsum(evidence.after_gap & ~_flown_across(evidence, air)), air, np.cumsum(starts))
+    starts = np.zeros(len(air), np.bool_)
+    starts[passes] = True
+    begins = evidence.after_gap & ~_flown_across(evidence, air)
+    begins[passes] = True
+    runs = runs_of(air, within=evidence.flights, begins=begins)
     flies = air[runs.first]
     before, after = np.maximum(runs.first - 1, 0), np.minimum(runs.last + 1, len(air) - 1)
     led = (runs.first > 0) & (piece[before] == piece[runs.first])
@@ -146,8 +148,8 @@ def hops_of(
         flies=flies,
         from_ground=flies & ((led & contacts.mask[before]) | np.isin(runs.first, contacts.climb_out)),
         to_ground=flies & followed & contacts.mask[after],
-        from_pass=starts[runs.first] == 1,
-        to_pass=flies & followed & (starts[after] == 1),
+        from_pass=starts[runs.first],
+        to_pass=flies & followed & starts[after],
         start_ft=np.where(came_from >= 0, level[came_from], first_seen[flight]),
         end_ft=np.where(goes_to >= 0, level[goes_to], last_seen[flight]),
     )
@@ -172,7 +174,6 @@ def _flown_across(evidence: Evidence, air: Bools) -> Bools:
 def _low_passes(
     evidence: Evidence,
     air: Bools,
-    piece: Ints,
     trend: Trend,
     contacts: Contacts,
     airports: AirportTable,
@@ -183,11 +184,11 @@ def _low_passes(
     That is where a climb follows a descent that went near a field: below 3,000 ft and half the height it came from. Where the
     aircraft touches the same field before or after, its level there is known better than from the table.
     """
-    runs = runs_of(piece, air, trend.up, trend.down)
+    runs = runs_of(air, trend.up, trend.down, begins=evidence.after_gap)
     moving = np.flatnonzero(trend.up[runs.first] | trend.down[runs.first])
     rises = trend.up[runs.first[moving]]
     first, last = runs.first[moving], runs.last[moving]
-    stretch = runs_of(piece, air).number[first]
+    stretch = runs_of(air, begins=evidence.after_gap).number[first]
     turns = np.flatnonzero(~rises[:-1] & rises[1:] & (stretch[:-1] == stretch[1:]))
     quick = evidence.key[first[turns + 1]] - evidence.key[last[turns]] <= _LOW_PASS_S * MS_PER_SECOND
     turns = turns[quick]

@@ -102,8 +102,9 @@ def _judge(
     label = np.full(len(evidence), UNKNOWN)
     height = np.full(len(evidence), np.nan)
     if phase.method == "context":
-        pieces = runs_of(piece)
-        alone = (pieces.first == pieces.last)[pieces.number]
+        pieces = runs_of(begins=evidence.after_gap)
+        alone = np.zeros(len(evidence), np.bool_)
+        alone[pieces.first[pieces.first == pieces.last]] = True
         trend = trend_of(evidence, state, piece, phase)
         hops = hops_of(evidence, state, piece, trend, contacts, airports, settings)
         tops = tops_of(evidence, hops, trend, phase)

@@ -90,7 +90,7 @@ def _low(evidence: Evidence, height: Floats, runs: Runs, settings: PhaseSettings
     """
     height = moving_mean(height, evidence.key, half_s=_MEAN_S)
     low = height < settings.low_height_ft
-    parts = runs_of(runs.number, low)
+    parts = runs_of(low, within=runs)
     hop = runs.number[parts.first]
     hardly = highest(height, parts) < settings.low_height_ft + _CLEAR_FT
     hardly[:1] = False
@@ -136,13 +136,13 @@ def ground_labels(evidence: Evidence, state: npt.NDArray[np.int8], piece: Ints, 
         [UNKNOWN, GROUND, TAXI],
         UNKNOWN,
     )
-    rolls = runs_of(piece, state, fast)
+    rolls = runs_of(state, fast, begins=evidence.after_gap)
     return np.where(fast, _roll_labels(evidence, state, rolls, piece, settings)[rolls.number], label).astype(np.int8)
 
 
 def _dips(evidence: Evidence, grounded: Bools, fast: Bools, piece: Ints, settings: PhaseSettings) -> Bools:
     """Short slow stretches between two fast ones on the ground."""
-    runs = runs_of(piece, grounded, fast)
+    runs = runs_of(grounded, fast, begins=evidence.after_gap)
     inside = np.zeros(len(runs), np.bool_)
     is_fast, where = fast[runs.first], piece[runs.first]
     inside[1:-1] = is_fast[:-2] & is_fast[2:] & (where[:-2] == where[1:-1]) & (where[2:] == where[1:-1])

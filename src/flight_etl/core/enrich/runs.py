@@ -49,12 +49,17 @@ class Runs:
         return length
 
 
-def runs_of(*values: npt.NDArray[np.generic]) -> Runs:
-    """Cut rows wherever one of `values` changes."""
+def runs_of(*values: npt.NDArray[np.generic], within: Runs | None = None, begins: Bools | None = None) -> Runs:
+    """Cut rows wherever one of `values` changes, where a run of `within` begins, and where `begins` holds."""
     fast = phase_kernels()
     if fast is not None:
-        return Runs(*fast.runs(*values))
-    starts = run_starts(*values)
+        return Runs(*fast.runs(values, None if within is None else within.first, begins))
+    starts = run_starts(*values) if values else np.zeros(0 if begins is None else len(begins), np.bool_)
+    if begins is not None:
+        starts |= begins
+    if within is not None:
+        starts[within.first] = True
+    starts[:1] = True
     first = np.flatnonzero(starts)
     return Runs(first, np.append(first[1:], len(starts))[: len(first)] - 1)
 

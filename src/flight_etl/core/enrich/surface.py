@@ -64,7 +64,7 @@ def _slow(evidence: Evidence, settings: PhaseSettings) -> Bools:
 def _field_elevation(evidence: Evidence, airports: AirportTable, settings: PhaseSettings, places: AirportSettings) -> Floats:
     """Elevation of the field by which each stretch of slow or flagged rows lies, ft; NaN elsewhere."""
     near = _slow(evidence, settings) | (evidence.flag == 1)
-    runs = runs_of(evidence.flight, near)
+    runs = runs_of(near, within=evidence.flights)
     at = first_where(near & evidence.placed, runs)
     some = at >= 0
     found = nearest_fields(
@@ -104,7 +104,7 @@ def _rolling(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSet
     for at in (previous_true(measured, evidence.flight), next_true(measured, evidence.flight)):
         level |= (at >= 0) & (evidence.altitude_ft - evidence.altitude_ft[at] <= _LEVEL_FT)
     may_roll = stood | (level & mute & ~evidence.hoverer)
-    runs = runs_of(evidence.flight, may_roll, evidence.piece)
+    runs = runs_of(may_roll, begins=evidence.after_gap)
     rolls = may_roll & any_of(stood, runs)[runs.number]
     return np.where(rolls, np.int8(GROUND), state)
 
@@ -116,7 +116,7 @@ def _without_high_ground(
 
     Short contacts at any speed of flight are such, too, and where no field is near those in a steady climb or descent.
     """
-    runs = runs_of(evidence.flight, state)
+    runs = runs_of(state, within=evidence.flights)
     height = evidence.altitude_ft - elevation
     fast = (state == GROUND) & (evidence.speed_kt > FLYING_KT)
     high = (median_of(np.where(fast, height, np.nan), runs) > _TOUCH_HEIGHT_FT) & ~any_of(evidence.speed_kt <= FLYING_KT, runs)
@@ -131,7 +131,7 @@ def _without_high_ground(
 
 def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
     """Take short and low hops between two stretches on the ground for flipped flags, and impossible ones for bad altitudes."""
-    runs = runs_of(evidence.flight, state == GROUND)
+    runs = runs_of(state == GROUND, within=evidence.flights)
     seconds = runs.seconds(evidence.key, evidence.flight)
     short = seconds < settings.min_dwell_s
     between = _between(state, GROUND, evidence, runs)

@@ -64,7 +64,7 @@ def tops_of(evidence: Evidence, hops: Hops, trend: Trend, settings: PhaseSetting
 def _climbed(evidence: Evidence, runs: Runs, trend: Trend, at_top: Bools) -> Ints:
     """First row of each hop at its top: where its last climb ends or, if that was too slow to be one, where it levels off."""
     first = first_where(at_top & ~trend.up, runs)
-    quiet = runs_of(runs.number, trend.up, trend.down)
+    quiet = runs_of(trend.up, trend.down, within=runs)
     start = quiet.first[quiet.number[first]]
     near = np.abs(evidence.altitude_ft[start] - evidence.altitude_ft[first]) <= _NEAR_TOP_FT
     steep = (start > runs.first) & trend.up[start - 1] & near
@@ -83,7 +83,7 @@ def _climbed(evidence: Evidence, runs: Runs, trend: Trend, at_top: Bools) -> Int
 def _descends(evidence: Evidence, runs: Runs, trend: Trend, at_top: Bools, settings: PhaseSettings) -> Ints:
     """Last row of each hop at its top, likewise; -1 where it never leaves off descending."""
     last = last_where(at_top & ~trend.down, runs)
-    quiet = runs_of(runs.number, trend.up, trend.down)
+    quiet = runs_of(trend.up, trend.down, within=runs)
     end = quiet.last[quiet.number[last]]
     near = np.abs(evidence.altitude_ft[end] - evidence.altitude_ft[last]) <= _NEAR_TOP_FT
     steep = (end < runs.last) & trend.down[np.minimum(end + 1, len(at_top) - 1)] & near
@@ -116,7 +116,7 @@ def _cruise_levels(evidence: Evidence, hops: Hops, trend: Trend, top: Floats, se
     """Rows of level segments that are cruise, not level-offs on the way up or down nor holdings."""
     runs, flights = hops.runs, evidence.flights
     level = _level(evidence, runs, hops.flies[runs.number])
-    segments = runs_of(runs.number, evidence.piece, level)
+    segments = runs_of(level, within=runs, begins=evidence.after_gap)
     hop = runs.number[segments.first]
     altitude = (evidence.altitude_ft[segments.first] + evidence.altitude_ft[segments.last]) / 2.0
     seconds = (evidence.key[segments.last] - evidence.key[segments.first]) / MS_PER_SECOND
@@ -153,7 +153,7 @@ def _summits(segments: Runs, runs: Runs, trend: Trend) -> Bools:
 def _level(evidence: Evidence, runs: Runs, flying: Bools) -> Bools:
     """Rows in level flight, short changes of rate that lead nowhere included."""
     level = flying & (np.abs(evidence.rate_fpm) <= LEVEL_FPM)
-    parts = runs_of(runs.number, evidence.piece, level)
+    parts = runs_of(level, within=runs, begins=evidence.after_gap)
     hop = runs.number[parts.first]
     change = np.abs(evidence.altitude_ft[parts.last] - evidence.altitude_ft[parts.first])
     inside = np.zeros(len(parts), np.bool_)
