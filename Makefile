@@ -12,11 +12,11 @@ JOBS   ?= 2
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(READY): requirements/dev.txt pyproject.toml $(wildcard setup.py src/flight_etl/core/*/*.p[yx][xdi])
+$(READY): requirements/dev.txt pyproject.toml $(wildcard setup.py src/flight_etl/core/*.p[yx][xdi] src/flight_etl/core/*/*.p[yx][xdi])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@rm -f src/flight_etl/core/*/*.so  # a build under another name would be found first
+	@rm -f src/flight_etl/core/*.so src/flight_etl/core/*/*.so  # a build under another name would be found first
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

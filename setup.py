@@ -21,6 +21,7 @@ _ARGUMENTS: Final = [
     *os.environ.get("FLIGHT_ETL_CFLAGS", "").split(),
 ]
 _MODULES: Final = (  # each has a twin in Python that gives the same answers
+    "flight_etl.core._track_kernels",
     "flight_etl.core.decode._fast",
     "flight_etl.core.enrich._phase_kernels",
 )

@@ -16,7 +16,7 @@ from flight_etl.core.normalise import normalise
 from flight_etl.core.segment import segment
 from flight_etl.core.select import select
 from flight_etl.outcome import Outcome, add_counts
-from flight_etl.schema import empty_dropped
+from flight_etl.schema import BLOCK, empty_dropped
 from flight_etl.settings import NormaliseSettings, Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Stage:
 
 
 def _sort(table: pa.Table, settings: Settings) -> Outcome:
-    return Outcome(order.mark_blocks(order.sort_rows(table), settings.segment), empty_dropped())
+    if BLOCK not in table.column_names:  # as it is where rows were gathered (core/merge.py)
+        table = order.mark_blocks(order.sort_rows(table), settings.segment)
+    return Outcome(table, empty_dropped())
 
 
 # Right on any chunk of rows, in any order.

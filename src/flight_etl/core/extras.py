@@ -27,7 +27,7 @@ from flight_etl.schema import EXTRA_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["EXTRA_JSON", "ExtrasPlan", "concat", "conform", "in_flight", "kinds", "merge", "plan"]
+__all__ = ["EXTRA_JSON", "ExtrasPlan", "concat", "conform", "in_flight", "is_extra", "kinds", "merge", "plan"]
 
 EXTRA_JSON: Final = "extra_json"
 INT: Final = 1
@@ -88,7 +88,7 @@ _JSON_FIELD: Final = pa.field(
 
 def kinds(schema: pa.Schema) -> dict[str, int]:
     """Kinds seen, by name in flight (`x:<key>`, and `extra_json` where keys were folded already)."""
-    return {field.name: _mask(field) for field in schema if _is_extra(field.name)}
+    return {field.name: _mask(field) for field in schema if is_extra(field.name)}
 
 
 def in_flight(field: pa.Field) -> pa.Field:
@@ -150,7 +150,7 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
     seen: dict[str, int] = {}
     for table in tables:
         seen = merge(seen, kinds(table.schema))
-    fields = [field for field in tables[0].schema if not _is_extra(field.name)]
+    fields = [field for field in tables[0].schema if not is_extra(field.name)]
     fields += [pa.field(name, _joint_type(name, tables), metadata={_KINDS: str(mask).encode()}) for name, mask in seen.items()]
     schema = pa.schema(fields)
     return pa.concat_tables([_fitted(table, schema) for table in tables])
@@ -164,7 +164,8 @@ def _mask(field: pa.Field) -> int:
     return int((field.metadata or {}).get(_KINDS, b"0"))
 
 
-def _is_extra(name: str) -> bool:
+def is_extra(name: str) -> bool:
+    """Whether a column is an extra one, by its name in flight."""
     return name.startswith(EXTRA_PREFIX) or name == EXTRA_JSON
 
 
@@ -201,7 +202,7 @@ def conform(table: pa.Table, plan: ExtrasPlan) -> pa.Table:
     Folded values are JSON tokens again: a token that is a number, true, false, an object or an array stands for itself, all
     else becomes a JSON string. That depends on the token alone, and so not on the chunk in which it was read.
     """
-    others = [name for name in table.column_names if not _is_extra(name)]
+    others = [name for name in table.column_names if not is_extra(name)]
     arrays, fields = [table[name] for name in others], [table.schema.field(name) for name in others]
     for column in plan.columns:
         name = EXTRA_PREFIX + column.key

@@ -7,25 +7,42 @@ track stages never look across its edges, so blocks may be processed apart.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flight_etl.core.kernels import track_kernels
 from flight_etl.schema import BLOCK, PROVENANCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flight_etl.settings import SegmentSettings
 
-__all__ = ["address_codes", "block_numbers", "block_starts", "mark_blocks", "packed_key", "sort_rows", "timestamps_ms"]
+__all__ = [
+    "address_codes",
+    "block_numbers",
+    "block_starts",
+    "mark_blocks",
+    "order_ties",
+    "packed_key",
+    "sort_rows",
+    "sorted_order",
+    "timestamps_ms",
+]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _TIME_BITS: Final = 38  # ms: 8.7 years from the earliest row, which leaves 25 bits for the address and its ~
 _NON_ICAO: Final = 1 << 24
+_DIGITS: Final = 6  # of an address
+_HEX: Final = np.full(256, -1, np.int64)
+_SHIFTS: Final = np.arange(4 * _DIGITS - 4, -1, -4)
+_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
 def address_codes(icao24: pa.ChunkedArray | pa.Array) -> Ints:
@@ -34,12 +51,26 @@ def address_codes(icao24: pa.ChunkedArray | pa.Array) -> Ints:
         icao24 = pa.concat_arrays(icao24.unify_dictionaries().chunks) if icao24.num_chunks else pa.array([], icao24.type)
     if not pa.types.is_dictionary(icao24.type):
         icao24 = icao24.dictionary_encode()
-    words = icao24.dictionary.to_pylist()
-    codes = np.array([_code(w) for w in words], dtype=np.int64)
     if not len(icao24):
         return np.empty(0, np.int64)
-    result: Ints = codes[icao24.indices.to_numpy(zero_copy_only=False)]
+    result: Ints = _codes(icao24.dictionary)[icao24.indices.to_numpy(zero_copy_only=False)]
     return result
+
+
+def _codes(words: pa.StringArray) -> Ints:
+    """Code of each word of a dictionary; all at once where none has a ~."""
+    _, ends, text = words.buffers()
+    if text is None or words.null_count:
+        return np.array([_code(w) for w in words.to_pylist()], np.int64)
+    bounds = np.frombuffer(ends, np.int32)[words.offset : words.offset + len(words) + 1]
+    letters = np.frombuffer(text, np.uint8)[bounds[0] : bounds[-1]]
+    if not bool(np.all(np.diff(bounds) == _DIGITS)):
+        return np.array([_code(w) for w in words.to_pylist()], np.int64)
+    digits = _HEX[letters.reshape(-1, _DIGITS)]
+    if bool((digits < 0).any()):
+        return np.array([_code(w) for w in words.to_pylist()], np.int64)
+    codes: Ints = np.bitwise_or.reduce(digits << _SHIFTS, axis=1)
+    return codes
 
 
 def _code(word: str) -> int:
@@ -71,26 +102,35 @@ def sort_rows(table: pa.Table) -> pa.Table:
         return table
     codes = address_codes(table["icao24"])
     times = timestamps_ms(table["timestamp"])
-    key = packed_key(codes, times, earliest_ms=int(times.min()))
-    if key is None:
-        order = np.lexsort((times, codes))
-        _order_ties(table, order, _rises(codes[order], times[order]))
-    else:
-        rises = key[1:] > key[:-1]
-        if bool(rises.all()):
-            return table
-        if bool(np.all(key[1:] >= key[:-1])):  # in order but for ties, which are few
-            order = np.arange(len(key))
-            if not _order_ties(table, order, rises):
-                return table
-        else:
-            order = np.argsort(key, kind="stable")
-            ranked = key[order]
-            _order_ties(table, order, ranked[1:] > ranked[:-1])
-    indices = pa.array(order)
-    # A column of nothing but nulls is in any order.
-    columns = [column if column.null_count == len(column) else column.take(indices) for column in table.columns]
+    sorting = sorted_order(codes.astype(np.int32), times)
+    order = np.arange(len(codes)) if sorting is None else sorting
+    rises = _rises(codes, times) if sorting is None else _rises(codes[order], times[order])
+    moved = not bool(rises.all()) and order_ties(lambda rows: table.take(pa.array(rows)), order, rises)
+    if sorting is None and not moved:
+        return table
+    return _taken(table, pa.array(order))
+
+
+def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
+    """Rows by number. A column of nothing but nulls is in any order."""
+    columns = [column if column.null_count == len(column) else column.take(rows) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def sorted_order(codes: npt.NDArray[np.int32], times_ms: Ints) -> npt.NDArray[np.int32] | None:
+    """Stable order of rows by (code, time); None where they are in it."""
+    kernels = track_kernels()
+    if kernels is not None:
+        found: npt.NDArray[np.int32] | None
+        found = kernels.order_of(np.ascontiguousarray(codes, np.int32), np.ascontiguousarray(times_ms, np.int64))
+        return found
+    if len(codes) < 2:  # noqa: PLR2004
+        return None
+    later = (codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & (times_ms[1:] >= times_ms[:-1]))
+    if bool(later.all()):
+        return None
+    key = packed_key(codes.astype(np.int64), times_ms, earliest_ms=int(times_ms.min()))
+    return (np.lexsort((times_ms, codes)) if key is None else np.argsort(key, kind="stable")).astype(np.int32)
 
 
 def _rises(codes: Ints, times: Ints) -> Bools:
@@ -98,8 +138,11 @@ def _rises(codes: Ints, times: Ints) -> Bools:
     return rises
 
 
-def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> bool:
-    """Reorder, in place, the stretches of `order` whose keys are equal; tells whether anything had to move."""
+def order_ties(rows_at: Callable[[npt.NDArray[Any]], pa.Table], order: npt.NDArray[Any], rises: Bools) -> bool:
+    """Reorder, in place, the stretches of `order` whose keys are equal; tells whether anything had to move.
+
+    `rises` says of each row but the first whether its key is above that of the row before, `rows_at` gives rows by number.
+    """
     tied = np.zeros(len(order), np.bool_)
     tied[1:] |= ~rises
     tied[:-1] |= ~rises
@@ -107,7 +150,7 @@ def _order_ties(table: pa.Table, order: Ints, rises: Bools) -> bool:
     if not len(at):
         return False
     run = np.concatenate(([0], np.cumsum(rises)))[at]
-    rows = table.take(pa.array(order[at]))
+    rows = rows_at(order[at])
     names = sorted(n for n in rows.column_names if n not in PROVENANCE and n not in ("icao24", "timestamp"))
     names += [n for n in PROVENANCE if n in rows.column_names]
     columns = {"run": pa.array(run)} | {f"c{i}": _comparable(rows[n]) for i, n in enumerate(names)}

@@ -32,7 +32,6 @@ from flight_etl.errors import InputError, NotFound, Place, SettingsError
 from flight_etl.pipeline import Context
 from flight_etl.report import Report
 from flight_etl.runners import places, stored
-from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.margins import DAY_MS, Edges, margins
@@ -271,9 +270,9 @@ def _write(work: _Work, day: str | None, own: list[DataFile], gather: Gather, le
     folder = work.update.directory / (f"date={day}" if day else "")
     writer = DatasetWriter(folder, schema, output, footer(settings), file_bytes=work.request.target_mb * 1_000_000)
     rows = work.budget.range_rows(gather.row_bytes)
-    blocks = whole_blocks(gather.ranges(plan, rows=rows), settings.segment, rows=rows)
+    lots = gather.lots(plan, settings.segment, rows=rows)
     context = Context(settings=settings, airports=work.airports)
-    for outcome in track_outcomes(blocks, context, workers=work.budget.workers):
+    for outcome in track_outcomes(lots, context, workers=work.budget.workers):
         kept, dropped = _of_day(outcome.kept, day), _of_day(outcome.dropped, day)
         ledger.drop(dropped)
         ledger.write(kept)

@@ -21,7 +21,6 @@ from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
 from flight_etl.runners import incremental, places
-from flight_etl.runners.blocks import whole_blocks
 from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.means import MEANS
@@ -173,11 +172,11 @@ def _write_tracks(
     schema, plan = final_schema(ENRICHED, features, gather.kinds, settings)
     writer = DatasetWriter(directory, schema, settings.output, footer(settings))
     rows = budget.range_rows(gather.row_bytes)
-    blocks = whole_blocks(gather.ranges(plan, rows=rows), settings.segment, rows=rows)
+    lots = gather.lots(plan, settings.segment, rows=rows)
     tally = Tally()
     done = 0
     with Pen(writer.write) as pen:
-        for outcome in track_outcomes(blocks, context, workers=budget.workers):
+        for outcome in track_outcomes(lots, context, workers=budget.workers):
             _book(outcome, ledger, quarantine)
             ledger.write(outcome.kept)
             tally.add(outcome.kept)

@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from flight_etl.core.merge import Lot
 from flight_etl.pipeline import TRACK_STAGES, Context, run_stages
 
 if TYPE_CHECKING:
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["track_outcomes"]
 
 
-def track_outcomes(tables: Iterable[pa.Table], context: Context, *, workers: int = 1) -> Iterator[Outcome]:
-    """Put tables of whole blocks through the track stages, in order; at most `workers` are under way."""
+def track_outcomes(lots: Iterable[pa.Table | Lot], context: Context, *, workers: int = 1) -> Iterator[Outcome]:
+    """Put whole blocks through the track stages, in order; at most `workers` tables or lots are under way."""
     if workers == 1:
-        for table in tables:
-            yield run_stages(table, TRACK_STAGES, context)
+        for lot in lots:
+            yield _done(lot, context)
         return
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="tracks") as pool:
         under_way: deque[Future[Outcome]] = deque()
-        for table in tables:
-            under_way.append(pool.submit(run_stages, table, TRACK_STAGES, context))
+        for lot in lots:
+            under_way.append(pool.submit(_done, lot, context))
             if len(under_way) >= workers:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+def _done(lot: pa.Table | Lot, context: Context) -> Outcome:
+    return run_stages(lot.table() if isinstance(lot, Lot) else lot, TRACK_STAGES, context)

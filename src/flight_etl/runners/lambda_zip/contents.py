@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["copy_package", "front_door", "install_dependencies", "place_decoder", "requirements"]
 
 _HERE: Final = Path(flight_etl.__file__).parent
-_COMPILED: Final = (Path("core", "decode", "_fast.abi3.so"), Path("core", "enrich", "_phase_kernels.abi3.so"))
+_COMPILED: Final = (
+    Path("core", "_track_kernels.abi3.so"),
+    Path("core", "decode", "_fast.abi3.so"),
+    Path("core", "enrich", "_phase_kernels.abi3.so"),
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _LAST_LINES: Final = 5  # of a failed command's output that an error tells
 
