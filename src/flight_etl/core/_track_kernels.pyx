@@ -5,6 +5,7 @@ Columns of many tables are given by the addresses of their buffers; who calls ke
 for each row of the result, which table it is from and where it stands there.
 """
 
+from libc.math cimport fmod, rint
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -13,3 +14,4 @@ import numpy as np
 
 include "_track_order.pxi"
 include "_track_take.pxi"
+include "_track_motion.pxi"

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flight_etl.core.kernels import track_kernels
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -113,6 +115,11 @@ def _indices(encoded: pa.DictionaryArray) -> Ints:
 
 def floats_column(values: npt.NDArray[np.floating]) -> pa.Array:
     """Arrow column with null for NaN."""
+    kernels = track_kernels()
+    if kernels is not None and values.dtype == np.float64 and values.flags.c_contiguous:
+        bits, count = kernels.known(values)
+        buffers = [pa.py_buffer(bits) if count else None, pa.py_buffer(values)]
+        return pa.Array.from_buffers(pa.float64(), len(values), buffers, count)
     missing = np.isnan(values)
     return pa.array(values, mask=missing) if missing.any() else pa.array(values)
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from flight_etl.core.enrich.geodesy import distance_m, reduced_latitude
-from flight_etl.core.track import Track, floats, floats_column, previous_true, put, run_starts, time_key, track_of
+from flight_etl.core.kernels import track_kernels
+from flight_etl.core.track import Track, floats, floats_column, one_array, previous_true, put, run_starts, time_key, track_of
 from flight_etl.outcome import Outcome
 from flight_etl.schema import empty_dropped
 from flight_etl.units import DEGREES_PER_TURN, FEET_PER_METRE, FPM_PER_METRE_PER_SECOND, KNOTS_PER_METRE_PER_SECOND, MS_PER_SECOND
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from flight_etl.core.track import Bools, Floats, Ints
     from flight_etl.settings import MotionSettings
 
-__all__ = ["add_motion"]
+__all__ = ["add_motion", "compiled_rates", "rates_of"]
 
 _MICROMETRES: Final = 1e6  # per metre; distances are summed as integers, exactly, in this quantum
 _GRID_PER_KM: Final = float(1 << 14)  # of 6.1 cm, finer than positions are known; few bits are few bytes (docs/adr/0019)
 _MICRODEGREES: Final = 1e6  # per degree, likewise for turns
 _HALF_TURN: Final = DEGREES_PER_TURN / 2.0
 _JUMP_PASSES: Final = 3
+_CACHED_ROWS: Final = 4_096
 _SHORTEST_S: Final = 1.0  # s; position times of whole seconds make shorter intervals too unsure to judge a speed by
 
 _CONVERTED: Final = (
@@ -32,6 +34,12 @@ _CONVERTED: Final = (
     ("geo_altitude_ft", "geo_altitude", FEET_PER_METRE),
     ("speed_knots", "velocity", KNOTS_PER_METRE_PER_SECOND),
     ("vertical_rate_fpm", "vertical_rate", FPM_PER_METRE_PER_SECOND),
+)
+
+_RATES: Final = (
+    ("climb_rate_fpm", "altitude", FPM_PER_METRE_PER_SECOND),
+    ("acceleration_kts_min", "velocity", KNOTS_PER_METRE_PER_SECOND * 60.0),
+    ("turn_rate_deg_s", "heading", 1.0),
 )
 
 
@@ -46,20 +54,25 @@ def add_motion(table: pa.Table, settings: MotionSettings) -> Outcome:
     if not settings.enabled:
         return Outcome(table, empty_dropped())
     for name, source, factor in _CONVERTED:
-        table = put(table, name, floats_column(floats(table[source]) * factor))
+        table = put(table, name, _times(table[source], factor))
     track = track_of(table)
     distance, flown, teleports = _distances(table, track, settings)
     table = put(table, "distance_km", floats_column(distance))
     table = put(table, "cumulative_distance_km", floats_column(flown))
     del distance, flown
-    altitude = floats(table["altitude"])
-    table = put(table, "climb_rate_fpm", floats_column(_rate(altitude, track, settings) * FPM_PER_METRE_PER_SECOND))
-    velocity = floats(table["velocity"])
-    per_minute = KNOTS_PER_METRE_PER_SECOND * 60.0
-    table = put(table, "acceleration_kts_min", floats_column(_rate(velocity, track, settings) * per_minute))
-    heading = floats(table["heading"])
-    table = put(table, "turn_rate_deg_s", floats_column(_rate(heading, track, settings, angle=True)))
+    rates = rates_of if track_kernels() is None else compiled_rates
+    for name, source, factor in _RATES:
+        found = rates(floats(table[source]), track, settings, factor, angle=source == "heading")
+        table = put(table, name, floats_column(found))
     return Outcome(table, empty_dropped(), {"motion.teleports": teleports})
+
+
+def _times(column: pa.ChunkedArray, factor: float) -> pa.Array:
+    """Values times a factor, null for null and NaN."""
+    if column.type != pa.float64():
+        return floats_column(floats(column) * factor)
+    result = pc.multiply(one_array(column), factor)
+    return floats_column(floats(pa.chunked_array([result]))) if pc.any(pc.is_nan(result)).as_py() else result
 
 
 def _distances(table: pa.Table, track: Track, settings: MotionSettings) -> tuple[Floats, Floats, int]:
@@ -94,6 +107,15 @@ def _running(metres: Floats, track: Track) -> Floats:
     return flown
 
 
+def _by_parts(beta_from: Floats, longitude_from: Floats, beta_to: Floats, longitude_to: Floats) -> Floats:
+    """`distance_m`, some rows at a time, so that what it makes on the way stays in the processor's caches."""
+    metres = np.empty(len(beta_from))
+    for at in range(0, len(metres), _CACHED_ROWS):
+        part = slice(at, at + _CACHED_ROWS)
+        metres[part] = distance_m(beta_from[part], longitude_from[part], beta_to[part], longitude_to[part])
+    return metres
+
+
 class _Points:
     """Known fresh positions of flights, and which of them to believe."""
 
@@ -103,7 +125,7 @@ class _Points:
 
     def between(self, a: Ints, b: Ints) -> tuple[Floats, Bools]:
         """Metres from points `a` to points `b`, and whether an aircraft can have flown each."""
-        metres = distance_m(self.beta[a], self.longitude[a], self.beta[b], self.longitude[b])
+        metres = _by_parts(self.beta[a], self.longitude[a], self.beta[b], self.longitude[b])
         seconds = np.maximum(np.abs(self.time_ms[b] - self.time_ms[a]) / MS_PER_SECOND, _SHORTEST_S)
         return metres, (self.flight[a] == self.flight[b]) & (metres <= self.max_speed_mps * seconds)
 
@@ -146,8 +168,18 @@ class _Points:
         return np.repeat(out & (since % 2 == 0), size)
 
 
-def _rate(values: Floats, track: Track, settings: MotionSettings, *, angle: bool = False) -> Floats:
-    """Change per second between fresh samples; NaN elsewhere, across gaps, and where no time has passed."""
+def compiled_rates(values: Floats, track: Track, settings: MotionSettings, scale: float, *, angle: bool) -> Floats:
+    """`rates_of` in one pass."""
+    kernels = track_kernels()
+    assert kernels is not None
+    span_ms = round(settings.rate_span_s * MS_PER_SECOND)
+    fresh = track.fresh.view(np.uint8)
+    found: Floats = kernels.rates(values, fresh, track.flight, track.time_ms, span_ms, settings.max_gap_s, scale, angle)
+    return found
+
+
+def rates_of(values: Floats, track: Track, settings: MotionSettings, scale: float, *, angle: bool) -> Floats:
+    """Change per second between fresh samples, times `scale`; NaN elsewhere, across gaps, and where no time has passed."""
     rate = np.full(len(values), np.nan)
     at = np.flatnonzero(~np.isnan(values) & track.fresh)
     if not len(at):
@@ -158,7 +190,7 @@ def _rate(values: Floats, track: Track, settings: MotionSettings, *, angle: bool
     change = _turned(samples, back) if angle else samples - samples[back]
     seconds = (time - time[back]) / MS_PER_SECOND
     usable = (seconds > 0) & (seconds <= settings.max_gap_s)
-    rate[at[usable]] = change[usable] / seconds[usable]
+    rate[at[usable]] = change[usable] / seconds[usable] * scale
     return rate
 
 
