@@ -52,6 +52,7 @@ class Budget:
     range_bytes: int  # B that the rows that go through the track stages together may take there, for each worker
     workers: int
     min_range_rows: int = _MIN_RANGE_ROWS
+    pens: int = 1  # files that are written at the same time, at the end
 
     def range_rows(self, row_bytes: float = _USUAL_ROW_BYTES) -> int:
         """Rows of this size that go through the track stages together (whole blocks may exceed it)."""
@@ -79,6 +80,7 @@ def plan(settings: ResourceSettings, *, available_bytes: int | None = None, used
         run_bytes=min(int(room * 0.15), _MAX_RUN_BYTES),
         range_bytes=int(room * 0.6) // (workers + 1),  # one is being written
         workers=workers,
+        pens=workers if limit >= _ROOMY_BYTES else 1,
     )
 
 

@@ -184,7 +184,7 @@ def _write_tracks(
             done += outcome.kept.num_rows + outcome.dropped.num_rows
             progress(Progress(done, gather.rows, done, "tracks"))
         pen.wait()
-    for written in writer.close(threads=budget.workers):
+    for written in writer.close(threads=budget.pens):
         tally.outputs.append(str(written.path))
         tally.bytes_out += written.bytes
     return tally

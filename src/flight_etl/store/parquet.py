@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DATE_BYTES", "DatasetWriter", "WrittenFile"]
 
-DATE_BYTES: Final = 64 << 20  # B of rows kept in memory for partitions; beyond, they wait on disk
+DATE_BYTES: Final = 24 << 20  # B of rows kept in memory for partitions; beyond, they wait on disk
 _MS_PER_DAY: Final = 86_400_000
 _SPILL_BATCH_ROWS: Final = 16_384
 _PIECE_ROWS: Final = 16_384  # rows; a change is seen in the bytes of files
@@ -229,10 +228,10 @@ class _Dates:
 
     def __init__(self, form: _Form) -> None:
         self._form = form
-        self._reading = threading.Lock()  # Arrow does not promise that a file may be read from two threads
         self._held: dict[int, list[pa.Table]] = {}  # days since 1970 -> rows
         self._held_bytes = 0
-        self._spilled: list[tuple[RunReader, dict[int, range]]] = []  # with the batches of each day
+        self._spilled: list[tuple[Path, dict[int, range]]] = []  # with the batches of each day
+        self._words = [f.name for f in form.schema if pa.types.is_dictionary(f.type)]
         self._folder: Path | None = None
 
     def write(self, table: pa.Table) -> None:
@@ -257,8 +256,6 @@ class _Dates:
                 done = [file for files in pool.map(self._write_day, days) for file in files]
             return done or _Series(self._form, "").close()
         finally:
-            for reader, _ in self._spilled:
-                reader.close(remove=True)
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -269,11 +266,13 @@ class _Dates:
         return series.close()
 
     def _rows(self, day: int) -> Iterator[pa.Table]:
-        for reader, batches in self._spilled:
-            for number in batches.get(day, ()):
-                with self._reading:
-                    rows = reader.read(number)
-                yield rows
+        for path, batches in self._spilled:
+            if day in batches:
+                reader = RunReader(path, words=self._words)  # not kept open: there may be more files than can be open at a time
+                try:
+                    yield from map(reader.read, batches[day])
+                finally:
+                    reader.close()
         yield from self._held.pop(day, [])
 
     def _spill(self) -> None:
@@ -288,8 +287,7 @@ class _Dates:
             first, after = after, after + -(-sum(piece.num_rows for piece in pieces) // _SPILL_BATCH_ROWS)
             batches[day] = range(first, after)
         write_run(path, (_joined(pieces) for pieces in self._held.values()), batch_rows=_SPILL_BATCH_ROWS)
-        words = [f.name for f in self._form.schema if pa.types.is_dictionary(f.type)]
-        self._spilled.append((RunReader(path, words=words), batches))
+        self._spilled.append((path, batches))
         self._held, self._held_bytes = {}, 0
 
 
