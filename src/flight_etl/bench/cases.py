@@ -23,6 +23,7 @@ __all__ = [
     "LIMIT_PARSE",
     "LIMIT_WRITE",
     "OURS",
+    "PANDAS",
     "PEERS",
     "SCALE",
     "TASKS",
@@ -33,7 +34,8 @@ __all__ = [
 ]
 
 OURS: Final = "flight-etl"
-PEERS: Final = ("duckdb", "polars", "pyarrow", "pandas")
+PANDAS: Final = ("pandas", "pandas-own")  # with Arrow's reader of JSON, the best it has, and with its own, the default
+PEERS: Final = ("duckdb", "polars", "pyarrow", *PANDAS)
 LIMIT_PARSE: Final = "limit: simdjson parses"
 LIMIT_WRITE: Final = "limit: pyarrow writes"
 LIMITS: Final = (LIMIT_PARSE, LIMIT_WRITE)  # bench/peers/limits.py; seconds of both are CPU of that alone
@@ -41,7 +43,7 @@ SCALE: Final = "scale flat"  # the name of what bench/scaling.py measures
 BOUNDED_MB: Final = 512  # MB, of --memory-limit-mb
 BOUNDED: Final = f"{OURS}, limit {BOUNDED_MB} MB"
 BEST: Final = ("duckdb", "polars", "pyarrow")  # the peers whose best is the mark; pandas is told beside them
-_MOST_PANDAS_ROWS: Final = 1_000_000  # beyond, pandas' JSON reader takes more memory than most machines have
+_MOST_PANDAS_ROWS: Final = 1_000_000  # beyond, its own reader takes more memory than most machines have
 _TRACES: Final = 2_000  # files for a million rows, as a day's folder of globe history has them
 _SUFFIX: Final = {"flat": "flat.ndjson", "opensky": "opensky.ndjson", "trace": "traces"}
 
@@ -79,7 +81,7 @@ TASKS: Final = (
 
 def contenders(task: Task, rows: int, *, peers: bool) -> tuple[str, ...]:
     """Who is measured at a task, ourselves first; limits last, since one of them writes again what we wrote."""
-    able = [peer for peer in task.peers if peer != "pandas" or rows <= _MOST_PANDAS_ROWS]
+    able = [peer for peer in task.peers if peer not in PANDAS or rows <= _MOST_PANDAS_ROWS]
     limits = [one for one in LIMITS if task.work != "parse" or one == LIMIT_PARSE]
     if find_spec("cysimdjson") is None:
         limits = []

@@ -12,6 +12,7 @@ _MODULES: Final = {
     "duckdb": "in_duckdb",
     "polars": "in_polars",
     "pandas": "in_pandas",
+    "pandas-own": "in_pandas_own",
     "pyarrow": "in_pyarrow",
     "limits": "limits",
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from flight_etl.bench.peers.rules import EARTH_KM, FILL_GAP_S, FPM, FT, GAP_S, KT, PHASE, SPEED
 from flight_etl.errors import InputError
@@ -16,22 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["convert", "enriched", "read", "run"]
 
 
-def convert(layout: str, source: str, target: str, _threads: int) -> None:
+def convert(layout: str, source: str, target: str, threads: int) -> None:
     """Write the rows as they come."""
-    read(layout, source).to_parquet(target, compression="snappy", index=False)
+    read(layout, source, threads).to_parquet(target, compression="snappy", index=False)
 
 
-def run(layout: str, source: str, target: str, _threads: int) -> None:
+def run(layout: str, source: str, target: str, threads: int) -> None:
     """Deduplicate, cut, fill, enrich, sort, write."""
-    enriched(read(layout, source)).to_parquet(target, compression="snappy", index=False)
+    enriched(read(layout, source, threads)).to_parquet(target, compression="snappy", index=False)
 
 
-def read(layout: str, source: str) -> Any:
-    """Frame of flat records, timestamps as such. Raises InputError for other layouts."""
+def read(layout: str, source: str, threads: int, *, own_reader: bool = False) -> Any:
+    """Frame of flat records, timestamps as such. Raises InputError for other layouts.
+
+    Arrow reads the lines, as pandas offers; its own reader, which is what people get who do not ask, takes more than twice the
+    time and six times the memory.
+    """
     if layout != "flat":
         raise InputError(f"pandas reads no layout {layout} without a loop over records in Python")
-    types = {"icao24": "str", "squawk": "str", "callsign": "str"}
-    frame = pd.read_json(source, lines=True, dtype=types, convert_dates=False)
+    pa.set_cpu_count(threads)
+    if own_reader:
+        types = {"icao24": "str", "squawk": "str", "callsign": "str"}
+        frame = pd.read_json(source, lines=True, dtype=types, convert_dates=False)
+    else:
+        frame = pd.read_json(source, lines=True, engine="pyarrow")
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="s", utc=True).astype("datetime64[ms, UTC]")
     return frame
 
