@@ -63,12 +63,12 @@ def test_the_list_of_commands_brings_no_command() -> None:
     assert not modules(code) & {f"flight_etl.runners.cli_{name}" for name in commands}
 
 
-@pytest.mark.parametrize("work", ["run {0} --output {1}/out", "convert {0} {1}/out.parquet"])
+@pytest.mark.parametrize("work", ["run {0} --output {1}/out", "run {0} --output {1}/out --json", "convert {0} {1}/out.parquet"])
 def test_work_on_local_files_brings_only_what_it_uses(work: str, tmp_path: Path) -> None:
-    """As a program, which imports nearly all that it needs before it begins: no archive, no bucket, no table for people."""
+    """As a program, which imports nearly all that it needs before it begins: no archive, no bucket, no progress bar."""
     source = tmp_path / "flat.ndjson"
     source.write_text('{"icao24": "3c6444", "timestamp": 1700000000, "latitude": 50.0, "longitude": 8.5}\n')
-    words = ["flight-etl", *work.format(source, tmp_path).split(), "--json"]
+    words = ["flight-etl", *work.format(source, tmp_path).split()]
     code = f"import sys; sys.argv = {words!r}\nfrom flight_etl.runners.cli import main\ntry: main()\nexcept SystemExit: pass"
     found = modules(code)
     assert "flight_etl.runners.local" in found
@@ -77,6 +77,7 @@ def test_work_on_local_files_brings_only_what_it_uses(work: str, tmp_path: Path)
     assert not {name for name in found if name.startswith("flight_etl.runners.cli_")} - {
         "flight_etl.runners.cli_lazy",
         "flight_etl.runners.cli_options",
+        "flight_etl.runners.cli_text",
     }
 
 

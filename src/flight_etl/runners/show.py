@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from flight_etl.runners.cli_text import columns, pairs, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,21 +23,38 @@ _MB: Final = 1e6
 _WIDTH: Final = 110  # columns in a pipe
 _VALUES_WIDTH: Final = 52  # characters of first rows, so that names and types keep their room
 _MOST_INPUTS: Final = 20  # inputs that are listed; failed ones always are
+_PATIENCE_S: Final = 0.5  # s before a bar is drawn
 _STAGES: Final = {"reading": "decode and clean", "tracks": "tracks and write"}
 _PHASES: Final = ("ground", "taxi", "takeoff", "climb", "cruise", "descent", "approach", "landing", "unknown")
 
 
-def _console(*, stderr: bool = False) -> Console:
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    # Names of files are data: [x] and :x: in them mean nothing.
-    return Console(stderr=stderr, width=None if terminal else _WIDTH, highlight=False, markup=False, emoji=False)
+@contextmanager
+def bar() -> Iterator[Callable[[Step], None]]:
+    """Show a progress bar on standard error, and give the function that moves it; nothing for work that is done at once.
+
+    The library that draws it takes longer to import than a small input to be read.
+    """
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        drawn: list[Callable[[Step], None]] = []
+
+        def advance(step: Step) -> None:
+            if not drawn and time.monotonic() - begun > _PATIENCE_S:
+                drawn.append(stack.enter_context(_drawn_bar()))
+            for one in drawn:
+                one(step)
+
+        yield advance
 
 
 @contextmanager
-def bar() -> Iterator[Callable[[Step], None]]:
-    """Show a progress bar on standard error, and give the function that moves it."""
-    columns = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.fields[rows]:>14} rows"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(stderr=True), transient=True) as shown:
+def _drawn_bar() -> Iterator[Callable[[Step], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    parts = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.fields[rows]:>14} rows"))
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with Progress(*parts, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
         tasks: dict[str, Any] = {}
 
         def advance(step: Step) -> None:
@@ -51,54 +68,50 @@ def bar() -> Iterator[Callable[[Step], None]]:
         yield advance
 
 
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column()
-    return grid
+def _width() -> int:
+    """Columns of the terminal, or in a pipe enough for what is wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
 
 
 def report(done: Report) -> None:
     """Print the account of a run."""
-    console = _console()
-    grid = _grid()
+    grid: list[tuple[str, str]] = []
     dropped = done.dropped
     taken = [one for one in done.inputs if not one.skipped]
-    grid.add_row("read", f"{done.read:,} records of {_plural(len(taken), 'input')} ({_size(done.bytes_in)})")
+    grid.append(("read", f"{done.read:,} records of {_plural(len(taken), 'input')} ({_size(done.bytes_in)})"))
     if len(taken) < len(done.inputs):
-        grid.add_row("skipped", f"{_plural(len(done.inputs) - len(taken), 'input')} that an earlier run has done")
+        grid.append(("skipped", f"{_plural(len(done.inputs) - len(taken), 'input')} that an earlier run has done"))
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items()) or "none"
-    grid.add_row("dropped", reasons)
-    grid.add_row("written", f"{done.written:,} rows, {_plural(len(done.outputs), 'file')} ({_size(done.bytes_out)})")
+    grid.append(("dropped", reasons))
+    grid.append(("written", f"{done.written:,} rows, {_plural(len(done.outputs), 'file')} ({_size(done.bytes_out)})"))
     tracks = [_plural(done.aircraft, "aircraft", "aircraft")] if done.aircraft else []
     tracks += [_plural(done.flights, "flight")] if done.flights else []
     if tracks:
-        grid.add_row("tracks", ", ".join(tracks))
+        grid.append(("tracks", ", ".join(tracks)))
     if done.phases:
         whole = max(sum(done.phases.values()), 1)
         shares = (f"{name} {100 * done.phases[name] / whole:.1f} %" for name in _PHASES if name in done.phases)
-        grid.add_row("phases", ", ".join(shares))
+        grid.append(("phases", ", ".join(shares)))
     notable = {k: v for k, v in done.counts.items() if not k.startswith(("looks.", "phase."))}
     if notable:
-        grid.add_row("values", ", ".join(f"{number:,} {_rule(rule)}" for rule, number in notable.items()))
+        grid.append(("values", ", ".join(f"{number:,} {_rule(rule)}" for rule, number in notable.items())))
     speed = done.read / done.seconds if done.seconds else 0
-    grid.add_row("took", f"{done.seconds:.1f} s ({speed:,.0f} records/s), {done.peak_rss_mb:,.0f} MB at most")
+    grid.append(("took", f"{done.seconds:.1f} s ({speed:,.0f} records/s), {done.peak_rss_mb:,.0f} MB at most"))
     if done.decoder == "reference":
-        grid.add_row("decoder", "reference, the slow one: there was no C compiler when flight-etl was installed")
-    console.print(grid)
+        grid.append(("decoder", "reference, the slow one: there was no C compiler when flight-etl was installed"))
+    tell(pairs(grid, _width()))
     if sum(not one.skipped for one in done.inputs) > 1 or done.failed:
-        console.print(_inputs(done))
+        tell(_inputs(done))
     for path in done.outputs[:3]:
-        console.print(f"-> {path}", soft_wrap=True)
+        tell(f"-> {path}")
     if len(done.outputs) > 3:  # noqa: PLR2004
-        console.print(f"   and {len(done.outputs) - 3} more")
+        tell(f"   and {len(done.outputs) - 3} more")
     if done.quarantine:
-        console.print(f"dropped records: {done.quarantine}", soft_wrap=True)
-    errors = _console(stderr=True)
+        tell(f"dropped records: {done.quarantine}")
     for note in done.notes:
-        errors.print(f"note: {note}", style="yellow", soft_wrap=True)
+        tell(f"note: {note}", error=True)
     for one in done.failed:
-        errors.print(f"failed: {_named(one.path, one.error)}", style="red", soft_wrap=True)
+        tell(f"failed: {_named(one.path, one.error)}", error=True, strong=True)
 
 
 def _named(path: str, error: str | None) -> str:
@@ -106,20 +119,16 @@ def _named(path: str, error: str | None) -> str:
     return error if error is not None and path in error else f"{path}: {error}"
 
 
-def _inputs(done: Report) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("input", "layout"):
-        table.add_column(name, overflow="fold")
-    for name in ("read", "dropped", "written"):
-        table.add_column(name, justify="right")
+def _inputs(done: Report) -> str:
     taken = tuple(one for one in done.inputs if one.error or not one.skipped)
     shown = taken[:_MOST_INPUTS] + tuple(one for one in taken[_MOST_INPUTS:] if one.error)
+    rows = []
     for one in shown:
         name = f"{one.path} (failed)" if one.error else one.path
-        table.add_row(name, one.layout or "-", f"{one.read:,}", f"{sum(one.dropped.values()):,}", f"{one.written:,}")
+        rows.append((name, one.layout or "-", f"{one.read:,}", f"{sum(one.dropped.values()):,}", f"{one.written:,}"))
     if len(shown) < len(taken):
-        table.add_row(f"and {len(taken) - len(shown)} more", "", "", "", "")
-    return table
+        rows.append((f"and {len(taken) - len(shown)} more", "", "", "", ""))
+    return columns(("input", "layout", "read", "dropped", "written"), rows, numbers=3)
 
 
 def _rule(name: str) -> str:
@@ -140,30 +149,27 @@ def _size(number: int) -> str:
 
 def inspection(found: Inspection) -> None:
     """Print what a file holds."""
-    console = _console()
-    grid = _grid()
-    grid.add_row("file", f"{found.path} ({_size(found.size_bytes)})")
-    grid.add_row("layout", found.layout or "none: it is empty")
+    grid: list[tuple[str, str]] = []
+    grid.append(("file", f"{found.path} ({_size(found.size_bytes)})"))
+    grid.append(("layout", found.layout or "none: it is empty"))
     reasons = "".join(f", {number:,} {reason}" for reason, number in found.dropped.items())
-    grid.add_row("records", f"{found.read:,} ({found.kept:,} good{reasons})")
-    grid.add_row("aircraft", f"{found.aircraft:,}")
+    grid.append(("records", f"{found.read:,} ({found.kept:,} good{reasons})"))
+    grid.append(("aircraft", f"{found.aircraft:,}"))
     if found.first_time is not None and found.last_time is not None:
-        grid.add_row("time", f"{found.first_time:%Y-%m-%d %H:%M:%S} to {found.last_time:%Y-%m-%d %H:%M:%S} UTC")
-    console.print(grid)
-    columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("column", "type", "unit"):
-        columns.add_column(name, no_wrap=True)
-    columns.add_column("first rows", overflow="ellipsis", no_wrap=True, max_width=_VALUES_WIDTH)
+        grid.append(("time", f"{found.first_time:%Y-%m-%d %H:%M:%S} to {found.last_time:%Y-%m-%d %H:%M:%S} UTC"))
+    tell(pairs(grid, _width()))
+    rows = []
     for field in found.schema:
         values = found.first_rows[field.name].slice(0, 4).to_pylist()
         unit = (field.metadata or {}).get(b"unit", b"").decode()
-        columns.add_row(field.name, _type(str(field.type)), unit, "  ".join("-" if v is None else _value(v) for v in values))
-    console.print(columns)
-    errors = _console(stderr=True)
+        first = "  ".join("-" if v is None else _value(v) for v in values)
+        short = first if len(first) <= _VALUES_WIDTH else f"{first[: _VALUES_WIDTH - 1]}\N{HORIZONTAL ELLIPSIS}"
+        rows.append((field.name, _type(str(field.type)), unit, short))
+    tell(columns(("column", "type", "unit", "first rows"), rows))
     for warning in found.warnings:
-        errors.print(f"note: {warning}", style="yellow", soft_wrap=True)
+        tell(f"note: {warning}", error=True)
     if found.error:
-        errors.print(f"failed: {found.error}", style="red", soft_wrap=True)
+        tell(f"failed: {found.error}", error=True, strong=True)
 
 
 def _type(name: str) -> str:
