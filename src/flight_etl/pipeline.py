@@ -13,6 +13,7 @@ from flight_etl.core.dedupe import dedupe, mark_stale
 from flight_etl.core.enrich import enrich
 from flight_etl.core.impute import impute
 from flight_etl.core.normalise import normalise
+from flight_etl.core.outliers import put_back, set_aside
 from flight_etl.core.segment import segment
 from flight_etl.core.select import select
 from flight_etl.outcome import Outcome, add_counts
@@ -62,9 +63,11 @@ TRACK_STAGES: Final = (
     Stage("sort", lambda t, c: _sort(t, c.settings)),
     Stage("dedupe", lambda t, c: dedupe(t, c.settings.dedupe)),
     Stage("mark_stale", lambda t, c: mark_stale(t, c.settings.stale)),
+    Stage("set_aside", lambda t, c: set_aside(t, c.settings.outlier)),
     Stage("segment", lambda t, c: segment(t, c.settings.segment)),
     Stage("impute", lambda t, c: impute(t, c.settings.impute)),
     Stage("enrich", lambda t, c: enrich(t, c.settings, c.airports)),
+    Stage("put_back", lambda t, _: put_back(t)),
 )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "ImputeSettings",
     "MotionSettings",
     "NormaliseSettings",
+    "OutlierSettings",
     "OutputSettings",
     "PhaseSettings",
     "ResourceSettings",
@@ -99,6 +100,19 @@ class StaleSettings:
     """When a row only repeats an older position (DESIGN section 6)."""
 
     min_speed_kt: float = 5.0  # kt; at or below, an unmoved aircraft is standing, not stale
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutlierSettings:
+    """Positions that cannot be reached, core/outliers.py."""
+
+    enabled: bool = True
+    max_speed_mps: float = 1_100.0  # m/s between two positions, of an aircraft whose category is not known
+    speed_factor: float = 3.0  # times the reported speed that a leg may be flown at
+    least_speed_mps: float = 150.0  # m/s that a leg may always be flown at, however slow the reported speed
+    lag_s: float = 1.0  # s by which the time between two positions may be longer than their times say
+    slack_m: float = 200.0  # m that any leg may be longer
+    stray_m: float = 10_000.0  # m from the rest of the track, at its beginning or end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +237,7 @@ class Settings:
     filter: FilterSettings = field(default_factory=FilterSettings)
     dedupe: DedupeSettings = field(default_factory=DedupeSettings)
     stale: StaleSettings = field(default_factory=StaleSettings)
+    outlier: OutlierSettings = field(default_factory=OutlierSettings)
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     impute: ImputeSettings = field(default_factory=ImputeSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)

@@ -137,9 +137,10 @@ def table_of(*flights: list[dict[str, Any]], icao24: str = "4b1901") -> pa.Table
         "flight_id": [row["flight_id"] for row in rows],
         "is_stale": [row.get("is_stale", False) for row in rows],
         "is_stitched": [False] * len(rows),
+        "outlier": [None] * len(rows),
         "imputed": [None] * len(rows),
     }
-    fixed = [c for c in ENRICHED_ONLY if c.name in ("flight_id", "is_stitched", "is_stale", "imputed")]
+    fixed = [c for c in ENRICHED_ONLY if c.name in ("flight_id", "is_stitched", "is_stale", "outlier", "imputed")]
     columns = {c.name: _column(values.get(c.name, [None] * len(rows)), c.type) for c in (*NORMAL, *fixed)}
     return pa.table(columns)
 

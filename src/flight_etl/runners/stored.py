@@ -17,7 +17,7 @@ __all__ = ["FOOTER", "agreed", "differences", "of_footer", "of_text"]
 
 FOOTER: Final = b"flight_etl.settings"
 # Sections that decide what becomes of rows once they are clean. In all others files of one data set may differ.
-_SHAPING: Final = ("dedupe", "stale", "segment", "impute", "motion", "speed", "phase", "airports", "output")
+_SHAPING: Final = ("dedupe", "stale", "outlier", "segment", "impute", "motion", "speed", "phase", "airports", "output")
 _MISSING: Final = "not there"
 
 Stored = tuple[tuple[str, str], ...]  # "section.key" and the JSON text of its value
