@@ -263,7 +263,7 @@ _CHANGES = {  # of one record among others: what comes instead of its members
     "none": lambda _, members: members,
     "one is missing": lambda at, members: members[:at] + members[at + 1 :],
     "two are missing": lambda at, members: members[:at] + members[at + 2 :],
-    "one comes twice": lambda at, members: [*members[: at + 1], members[at], *members[at + 1 :]],
+    "one comes twice": lambda at, members: [*members[: at + 1], (members[at][0], "null"), *members[at + 1 :]],
     "one is new": lambda at, members: [*members[:at], ('"brand_new":', "1"), *members[at:]],
     "another order": lambda at, members: members[at:] + members[:at],
     "blanks": lambda at, members: [*members[:at], (members[at][0] + " ", members[at][1] + " "), *members[at + 1 :]],
