@@ -264,7 +264,7 @@ cdef class Parser:
         self.rows = self.s.row
         if self.s.no_memory:
             raise MemoryError
-        return status, <Py_ssize_t>(p - base), self.s.nans - nans, self._found(base)
+        return status, <Py_ssize_t>(p - base), self.s.nans - nans, places_of(self.found, self.found_count, base)
 
     cdef int _documents(
         self, const char **at, const char *base, Py_ssize_t begin, int64_t start, int64_t number, int64_t most_bytes, int most_rows
@@ -339,46 +339,12 @@ cdef class Parser:
         self.found_room = self.found_room * 2 + 64
         return True
 
-    cdef bytes _found(self, const char *base):
-        cdef int i
-        cdef int64_t place[6]
-        cdef Place *one
-        cdef Bytes places
-        memset(&places, 0, sizeof(Bytes))
-        for i in range(self.found_count):
-            one = &self.found[i]
-            place[0], place[1], place[2] = one.begin - base, one.head - base, one.head_end - base
-            place[3], place[4], place[5] = one.tail - base, one.tail_end - base, one.rows
-            if not append(&places, <const char *>place, sizeof(place)):
-                free(places.data)
-                raise MemoryError
-        found = (<const char *>places.data)[:places.size] if places.size else b""
-        free(places.data)
-        return found
-
     def around(self, bytes data, bytes places):
-        """Read the members round the arrays of records in documents of `data`, at `places`, into further rows, one for each.
+        """Read the members round the arrays of records in documents of `data` into further rows, one for each.
 
-        False: some are not plain, and what was read is of no use.
+        `places` are those that `documents` gives. False: some are not plain, and what was read is of no use.
         """
-        cdef const char *base = PyBytes_AsString(data)
-        cdef const int64_t *place = <const int64_t *>PyBytes_AsString(places)
-        cdef Py_ssize_t count = PyBytes_Size(places) // (6 * <Py_ssize_t>sizeof(int64_t))
-        cdef Py_ssize_t i
-        cdef bint plain = True
-        cdef Bytes text
-        memset(&text, 0, sizeof(Bytes))
-        with nogil:
-            for i in range(count):
-                plain = members_of(&text, base, place + 6 * i)
-                if plain:
-                    self.s.end = text.data + text.size - 1
-                    plain = self._record(text.data, text.data, 0, 0, MOST_RECORD) == self.s.end
-                if not plain:
-                    break
-        free(text.data)
-        self.rows = self.s.row
-        return plain
+        return read_around(self, data, places)
 
     cdef inline const char *_row(self, const char *p, int64_t record) noexcept nogil:
         """Position behind the record at `p`; NULL: not plain, and its row is to be taken back."""
@@ -466,6 +432,8 @@ cdef class Parser:
         self.s.whole = False
         self.rows = 0
 
+
+include "_fast_around.pxi"
 
 _INT64, _INT32, _UINT8, _FLOAT64 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.uint8), np.dtype(np.float64)
 _CELL = np.dtype([("value", _INT64), ("row", _INT32), ("length", _INT32), ("kind", _INT64)])

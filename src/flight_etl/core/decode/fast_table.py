@@ -77,7 +77,7 @@ class Whole:
 
     def read(self, parser: _fast.Parser) -> bool:
         """Have a parser read the members round the rows; False where they are not plain."""
-        return bool(parser.around(self._data, self.places.tobytes()))
+        return parser.around(self._data, self.places.tobytes())
 
 
 class Batch:
