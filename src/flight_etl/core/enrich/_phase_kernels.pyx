@@ -9,7 +9,8 @@ The included files have one concern each: windows of time, runs of rows, and wha
 
 from libc.math cimport fabs, fmod, isnan, rint, sqrt
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdlib cimport qsort
+from libc.string cimport memcpy, memset
 
 import numpy as np
 

@@ -70,6 +70,34 @@ def runs(tuple values, within, begins):
     return firsts, lasts
 
 
+def spread(values, const int64_t[::1] first, const int64_t[::1] last):
+    """Give every row the value of its run; values of one or eight bytes, whatever they mean."""
+    cdef int64_t count = first.shape[0], run, i, end
+    made = np.empty(last[count - 1] + 1 if count else 0, values.dtype)
+    cdef const uint8_t[::1] narrow
+    cdef const uint64_t[::1] wide
+    cdef uint8_t[::1] bytes_out
+    cdef uint64_t[::1] words_out
+    cdef uint64_t *out
+    cdef uint64_t word
+    if not count:
+        return made
+    if values.dtype.itemsize == 1:
+        narrow, bytes_out = values.view(np.uint8), made.view(np.uint8)
+        with nogil:
+            for run in range(count):
+                memset(&bytes_out[first[run]], narrow[run], last[run] - first[run] + 1)
+        return made
+    wide, words_out = values.view(np.uint64), made.view(np.uint64)
+    out = &words_out[0]
+    with nogil:
+        for run in range(count):
+            word, end = wide[run], last[run] + 1
+            for i in range(first[run], end):
+                out[i] = word
+    return made
+
+
 def first_where(mask, const int64_t[::1] first, const int64_t[::1] last):
     """First row of each run at which `mask` holds; -1 where it holds nowhere."""
     cdef const uint8_t[::1] holds = mask.view(np.uint8)
@@ -117,6 +145,44 @@ def ends(const double[::1] values, const int64_t[::1] first, const int64_t[::1] 
                 i -= 1
             finish[run] = values[i]
     return begins, finishes
+
+
+cdef struct Ranked:
+    double value
+    int64_t row
+
+
+cdef int compare(const void *one, const void *other) noexcept nogil:
+    """Order by value, and by row where values are the same: 0 and -0 are."""
+    cdef const Ranked *a = <const Ranked *>one
+    cdef const Ranked *b = <const Ranked *>other
+    if a.value != b.value:
+        return -1 if a.value < b.value else 1
+    return -1 if a.row < b.row else 1
+
+
+def medians(const double[::1] values, mask, const int64_t[::1] first, const int64_t[::1] last):
+    """Lower median of each run's known values at which `mask` holds; NaN where there is none."""
+    cdef const uint8_t[::1] holds = mask.view(np.uint8)
+    cdef int64_t count = first.shape[0], run, i, known
+    made, temporary = np.full(count, NAN), np.empty((values.shape[0], 2), np.int64)
+    cdef double[::1] out = made
+    cdef int64_t[:, ::1] room = temporary
+    cdef Ranked *ranked
+    if not count:
+        return made
+    ranked = <Ranked *>&room[0, 0]
+    with nogil:
+        for run in range(count):
+            known = 0
+            for i in range(first[run], last[run] + 1):
+                if holds[i] and not isnan(values[i]):
+                    ranked[known].value, ranked[known].row = values[i], i
+                    known += 1
+            if known:
+                qsort(ranked, known, sizeof(Ranked), compare)
+                out[run] = ranked[(known - 1) // 2].value
+    return made
 
 
 def previous_true(mask, const int64_t[::1] flight):

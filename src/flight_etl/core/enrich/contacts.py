@@ -9,7 +9,7 @@ import numpy as np
 
 from flight_etl.core.enrich import surface
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
-from flight_etl.core.enrich.runs import first_where, last_where, median_of, next_true, previous_true, runs_of
+from flight_etl.core.enrich.runs import first_where, last_where, median_where, next_true, previous_true, runs_of
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
     mask = state == surface.GROUND
     runs = runs_of(mask, within=evidence.flights)
     grounded = mask[runs.first]
-    own = median_of(
-        np.where(mask & evidence.heard & (evidence.altitude_ft <= surface.HIGHEST_FIELD_FT), evidence.altitude_ft, np.nan), runs
-    )
+    measured = mask & evidence.heard & (evidence.altitude_ft <= surface.HIGHEST_FIELD_FT)
+    own = median_where(measured, evidence.altitude_ft, runs)
     own = np.where(np.isnan(own), _touched(evidence, state, runs), own)
     located = mask & evidence.placed
     came = previous_true(state == surface.AIR, evidence.flight)[runs.first] >= 0
@@ -75,14 +74,15 @@ def contacts_of(evidence: Evidence, state: npt.NDArray[np.int8], airports: Airpo
         max_elevation_error_ft=settings.max_elevation_error_ft,
     ).index
     level = np.where(grounded, np.where(np.isnan(own), elevation_of(airports, field), own), np.nan)
-    wrong = np.abs(evidence.altitude_ft - level[runs.number]) > settings.max_elevation_error_ft
-    field = field[runs.number]
+    level = runs.spread(level)
+    wrong = np.abs(evidence.altitude_ft - level) > settings.max_elevation_error_ft
+    field = runs.spread(field)
     origin, destination = _ends(evidence, state, field)
     out, out_field = _climbing_out(evidence, state, airports)
     for_flight = np.full(len(evidence.flights), -1)
     for_flight[evidence.flights.number[out]] = out_field
     origin = np.where(origin < 0, for_flight, origin)
-    return Contacts(mask, np.where(wrong, np.nan, level[runs.number]), field, origin, destination, out)
+    return Contacts(mask, np.where(wrong, np.nan, level), field, origin, destination, out)
 
 
 def _touched(evidence: Evidence, state: npt.NDArray[np.int8], runs: Runs) -> Floats:

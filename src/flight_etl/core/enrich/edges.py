@@ -65,7 +65,7 @@ def _turning(direction: npt.NDArray[np.int8], evidence: Evidence, piece: Ints) -
     turns[1:-1] &= (where[:-2] == where[1:-1]) & (where[2:] == where[1:-1])
     at = np.flatnonzero(turns & (runs.seconds(evidence.key, piece) < _TURN_S))
     way[at] = way[at + 1]
-    return way[runs.number]
+    return runs.spread(way)
 
 
 def moved_edges(

@@ -83,13 +83,13 @@ class Evidence:
 def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evidence:
     """Gather the evidence of all fresh rows."""
     row = np.flatnonzero(track.fresh)
-    flight = track.flight[row]
-    key = _key(flight, track.time_ms[row])
-    altitude = floats(table["altitude"])[row] * FEET_PER_METRE
-    said = floats(table["vertical_rate"])[row] * FPM_PER_METRE_PER_SECOND
+    flight = track.flight.take(row)
+    key = _key(flight, track.time_ms.take(row))
+    altitude = floats(table["altitude"]).take(row) * FEET_PER_METRE
+    said = floats(table["vertical_rate"]).take(row) * FPM_PER_METRE_PER_SECOND
     vertical = _vertical(altitude, said, key, flight, settings)
-    latitude, longitude = floats(table["latitude"])[row], floats(table["longitude"])[row]
-    reported = floats(table["velocity"])[row] * KNOTS_PER_METRE_PER_SECOND
+    latitude, longitude = floats(table["latitude"]).take(row), floats(table["longitude"]).take(row)
+    reported = floats(table["velocity"]).take(row) * KNOTS_PER_METRE_PER_SECOND
     gap = np.ones(len(row), np.bool_)
     gap[1:] = np.diff(key) > settings.max_gap_s * MS_PER_SECOND
     placed = ~np.isnan(latitude)
@@ -106,8 +106,8 @@ def evidence_of(table: pa.Table, track: Track, settings: PhaseSettings) -> Evide
         agreed=vertical.agreed,
         speed_kt=_speeds(reported, latitude, longitude, key, flight),
         reported_kt=reported,
-        flag=tristate(table["on_ground"])[row],
-        hoverer=word_codes(table["category"], _HOVERERS)[row],
+        flag=tristate(table["on_ground"]).take(row),
+        hoverer=word_codes(table["category"], _HOVERERS).take(row),
         after_gap=gap,
         piece=np.cumsum(gap, dtype=np.int64),
         flights=runs_of(flight),

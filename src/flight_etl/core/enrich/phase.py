@@ -191,4 +191,4 @@ def _airport_column(field: Ints, evidence: Evidence, track: Track, airports: Air
     found, code = np.unique(of_flight, return_inverse=True)
     some = int(np.count_nonzero(found < 0))
     words = [airports.icao[at] for at in found[some:].tolist()]
-    return words_column((code - some).astype(np.int32)[track.flight], words)
+    return words_column((code - some).astype(np.int32).take(track.flight), words)

@@ -95,19 +95,19 @@ def _low(evidence: Evidence, height: Floats, runs: Runs, settings: PhaseSettings
     hardly = highest(height, parts) < settings.low_height_ft + _CLEAR_FT
     hardly[:1] = False
     hardly[1:] &= hop[1:] == hop[:-1]
-    return low | hardly[parts.number]
+    return low | parts.spread(hardly)
 
 
 def _taking_off(evidence: Evidence, hops: Hops, tops: Tops, height: Floats, settings: PhaseSettings) -> Bools:
     """Rows from the ground until 3,000 ft above it or until the climb ends."""
-    runs, row, hop = hops.runs, np.arange(len(evidence)), hops.runs.number
+    runs, row = hops.runs, np.arange(len(evidence))
     start = first_where(evidence.rate_fpm > _CLIMB_OVER_FPM, runs)
-    began = np.where(start >= 0, start, np.minimum(tops.climb, runs.last))[hop]
+    began = runs.spread(np.where(start >= 0, start, np.minimum(tops.climb, runs.last)))
     high = np.where(np.isnan(height), evidence.altitude_ft, height) >= settings.low_height_ft
     over = first_where(high | ((row > began) & ~(evidence.rate_fpm > _CLIMB_OVER_FPM)), runs)
     over = np.where(over < 0, runs.last + 1, over)
     over = _over_at(evidence, hops, over, high)
-    return hops.from_ground[hop] & (row < over[hop])
+    return runs.spread(hops.from_ground) & (row < runs.spread(over))
 
 
 def _over_at(evidence: Evidence, hops: Hops, over: Ints, high: Bools) -> Ints:
@@ -137,7 +137,7 @@ def ground_labels(evidence: Evidence, state: npt.NDArray[np.int8], piece: Ints, 
         UNKNOWN,
     )
     rolls = runs_of(state, fast, begins=evidence.after_gap)
-    return np.where(fast, _roll_labels(evidence, state, rolls, piece, settings)[rolls.number], label).astype(np.int8)
+    return np.where(fast, rolls.spread(_roll_labels(evidence, state, rolls, piece, settings)), label).astype(np.int8)
 
 
 def _dips(evidence: Evidence, grounded: Bools, fast: Bools, piece: Ints, settings: PhaseSettings) -> Bools:
@@ -147,7 +147,7 @@ def _dips(evidence: Evidence, grounded: Bools, fast: Bools, piece: Ints, setting
     is_fast, where = fast[runs.first], piece[runs.first]
     inside[1:-1] = is_fast[:-2] & is_fast[2:] & (where[:-2] == where[1:-1]) & (where[2:] == where[1:-1])
     dips = inside & grounded[runs.first] & (runs.seconds(evidence.key, piece) < settings.min_dwell_s)
-    return dips[runs.number]
+    return runs.spread(dips)
 
 
 def _roll_labels(evidence: Evidence, state: npt.NDArray[np.int8], rolls: Runs, piece: Ints, settings: PhaseSettings) -> Labels:

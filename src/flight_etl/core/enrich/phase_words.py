@@ -78,7 +78,7 @@ def without_short(labels: Labels, key: Ints, piece: Ints, min_s: float, halts: B
     stopped = short & ~any_of(halts, runs) & (label == GROUND) & (left == TAXI) & (right == TAXI)
     to_left, to_right = flying & _IN_THE_AIR[left], flying & ~_IN_THE_AIR[left] & _IN_THE_AIR[right]
     label = np.select([to_left, to_right, stopped], [left, right, np.full(len(label), TAXI)], label).astype(np.int8)
-    return label[runs.number]
+    return runs.spread(label)
 
 
 def without_illegal(labels: Labels, key: Ints, piece: Ints) -> Labels:
@@ -90,4 +90,4 @@ def without_illegal(labels: Labels, key: Ints, piece: Ints) -> Labels:
         return labels
     seconds = runs.seconds(key, piece)
     label[np.where(seconds[at] < seconds[at + 1], at, at + 1)] = UNKNOWN
-    return label[runs.number]
+    return runs.spread(label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from flight_etl.core.track import Bools, Floats, Ints
 
-__all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_of", "next_true", "previous_true", "runs_of"]
+__all__ = ["Runs", "any_of", "ends_of", "first_where", "last_where", "median_where", "next_true", "previous_true", "runs_of"]
+
+Value = TypeVar("Value", bound=np.generic)
 
 _NOWHERE: Final = -1
 
@@ -34,6 +36,13 @@ class Runs:
     def number(self) -> Ints:
         """Each row's run; many who ask for runs have no need of it."""
         return np.repeat(np.arange(len(self.first)), self.last - self.first + 1)
+
+    def spread(self, values: npt.NDArray[Value]) -> npt.NDArray[Value]:
+        """Give every row the value of its run."""
+        fast = phase_kernels()
+        if fast is not None:
+            return fast.spread(values, self.first, self.last)  # type: ignore[no-any-return]
+        return values[self.number]
 
     def __len__(self) -> int:
         """Count the runs."""
@@ -106,9 +115,12 @@ def ends_of(values: Floats, runs: Runs) -> tuple[Floats, Floats]:
     return np.where(first < 0, np.nan, values[first]), np.where(last < 0, np.nan, values[last])
 
 
-def median_of(values: Floats, runs: Runs) -> Floats:
-    """Lower median of each run's known values; NaN where none is known."""
-    known = np.flatnonzero(~np.isnan(values))
+def median_where(mask: Bools, values: Floats, runs: Runs) -> Floats:
+    """Lower median of each run's known values at which `mask` holds; NaN where there is none."""
+    fast = phase_kernels()
+    if fast is not None:
+        return np.asarray(fast.medians(values, mask, runs.first, runs.last))
+    known = np.flatnonzero(mask & ~np.isnan(values))
     number = runs.number[known]
     order = known[np.lexsort((values[known], number))]
     count = np.bincount(number, minlength=len(runs))

@@ -8,7 +8,7 @@ import numpy as np
 
 from flight_etl.core.enrich.airports import elevation_of, nearest_fields
 from flight_etl.core.enrich.kernels import phase_kernels
-from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_of, next_true, previous_true, runs_of
+from flight_etl.core.enrich.runs import Runs, any_of, first_where, median_where, next_true, previous_true, runs_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,7 +72,7 @@ def _field_elevation(evidence: Evidence, airports: AirportTable, settings: Phase
     ).index
     elevation = np.full(len(runs), np.nan)
     elevation[some] = elevation_of(airports, found)
-    return elevation[runs.number]
+    return runs.spread(elevation)
 
 
 def _row_states(evidence: Evidence, elevation: Floats, settings: PhaseSettings, places: AirportSettings) -> npt.NDArray[np.int8]:
@@ -119,14 +119,14 @@ def _without_high_ground(
     runs = runs_of(state, within=evidence.flights)
     height = evidence.altitude_ft - elevation
     fast = (state == GROUND) & (evidence.speed_kt > FLYING_KT)
-    high = (median_of(np.where(fast, height, np.nan), runs) > _TOUCH_HEIGHT_FT) & ~any_of(evidence.speed_kt <= FLYING_KT, runs)
+    high = (median_where(fast, height, runs) > _TOUCH_HEIGHT_FT) & ~any_of(evidence.speed_kt <= FLYING_KT, runs)
     brief = runs.seconds(evidence.key, evidence.flight) < settings.min_dwell_s
     brief &= _between(state, AIR, evidence, runs) & ~any_of(evidence.speed_kt <= settings.taxi_speed_kt, runs)
-    doubted = (brief & (state[runs.first] == GROUND))[runs.number]
-    above = median_of(np.where(doubted, height, np.nan), runs)
-    passing = np.isnan(above) & (np.abs(median_of(np.where(doubted, evidence.rate_fpm, np.nan), runs)) > _PASSING_FPM)
+    doubted = runs.spread(brief & (state[runs.first] == GROUND))
+    above = median_where(doubted, height, runs)
+    passing = np.isnan(above) & (np.abs(median_where(doubted, evidence.rate_fpm, runs)) > _PASSING_FPM)
     flipped = high | (brief & ((above > _TOUCH_HEIGHT_FT) | passing))
-    return np.where((state == GROUND) & flipped[runs.number], np.int8(AIR), state)
+    return np.where((state == GROUND) & runs.spread(flipped), np.int8(AIR), state)
 
 
 def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], settings: PhaseSettings) -> npt.NDArray[np.int8]:
@@ -142,7 +142,7 @@ def _without_short_hops(evidence: Evidence, state: npt.NDArray[np.int8], setting
     low = _neighbour_level(evidence, runs)
     rises = top - low > _HOP_FT
     flips = between & ((short & ~rises) | (top - low > _CLIMB_FT_PER_S * seconds))
-    return np.where((state != GROUND) & flips[runs.number], np.int8(GROUND), state)
+    return np.where((state != GROUND) & runs.spread(flips), np.int8(GROUND), state)
 
 
 def _between(state: npt.NDArray[np.int8], wanted: int, evidence: Evidence, runs: Runs) -> Bools:

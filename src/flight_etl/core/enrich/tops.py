@@ -49,10 +49,10 @@ class Tops:
 def tops_of(evidence: Evidence, hops: Hops, trend: Trend, settings: PhaseSettings) -> Tops:
     """Find where hops stop climbing for good, and where they begin to descend for good."""
     runs, altitude = hops.runs, evidence.altitude_ft
-    flying = hops.flies[runs.number]
+    flying = runs.spread(hops.flies)
     top = highest(np.where(flying, altitude, -np.inf), runs)
     cruising = _cruise_levels(evidence, hops, trend, top, settings)
-    at_top = cruising | (flying & (altitude >= top[runs.number] - _NEAR_TOP_FT))
+    at_top = cruising | (flying & (altitude >= runs.spread(top) - _NEAR_TOP_FT))
     climb = np.where(any_of(at_top & ~trend.up, runs), _climbed(evidence, runs, trend, at_top), first_where(at_top, runs))
     descent = np.maximum(_descends(evidence, runs, trend, at_top, settings), climb - 1)
     cruises = (top >= settings.cruise_altitude_ft) | any_of(cruising, runs)
@@ -115,7 +115,7 @@ def highest(values: Floats, runs: Runs) -> Floats:
 def _cruise_levels(evidence: Evidence, hops: Hops, trend: Trend, top: Floats, settings: PhaseSettings) -> Bools:
     """Rows of level segments that are cruise, not level-offs on the way up or down nor holdings."""
     runs, flights = hops.runs, evidence.flights
-    level = _level(evidence, runs, hops.flies[runs.number])
+    level = _level(evidence, runs, runs.spread(hops.flies))
     segments = runs_of(level, within=runs, begins=evidence.after_gap)
     hop = runs.number[segments.first]
     altitude = (evidence.altitude_ft[segments.first] + evidence.altitude_ft[segments.last]) / 2.0
@@ -139,7 +139,7 @@ def _cruise_levels(evidence: Evidence, hops: Hops, trend: Trend, top: Floats, se
     near_high = high & (altitude >= np.minimum(_CRUISE_SHARE * top[hop], top[hop] - _HIGH_STEP_FT))
     low = low_flight[flights.number[segments.first]]
     chosen = lasts & (summit | np.where(low, near_low | long, near_high | (long & high)))
-    return chosen[segments.number]
+    return segments.spread(chosen)
 
 
 def _summits(segments: Runs, runs: Runs, trend: Trend) -> Bools:
@@ -159,7 +159,7 @@ def _level(evidence: Evidence, runs: Runs, flying: Bools) -> Bools:
     inside = np.zeros(len(parts), np.bool_)
     inside[1:-1] = (hop[:-2] == hop[1:-1]) & (hop[2:] == hop[1:-1])
     bump = inside & (parts.seconds(evidence.key, runs.number) < _BUMP_S) & (change < _NEAR_TOP_FT)
-    return level | (bump[parts.number] & flying)
+    return level | (parts.spread(bump) & flying)
 
 
 def _progress(evidence: Evidence, segments: Runs) -> Floats:
