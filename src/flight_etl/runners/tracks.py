@@ -20,7 +20,11 @@ __all__ = ["track_outcomes"]
 
 
 def track_outcomes(lots: Iterable[pa.Table | Lot], context: Context, *, workers: int = 1) -> Iterator[Outcome]:
-    """Put whole blocks through the track stages, in order; at most `workers` tables or lots are under way."""
+    """Put whole blocks through the track stages, in order.
+
+    At most `workers` tables or lots are worked on at once, and one waits, so that no thread has nothing to do while the rows of
+    an earlier one are taken. A lot that waits has no rows yet.
+    """
     if workers == 1:
         for lot in lots:
             yield _done(lot, context)
@@ -29,7 +33,7 @@ def track_outcomes(lots: Iterable[pa.Table | Lot], context: Context, *, workers:
         under_way: deque[Future[Outcome]] = deque()
         for lot in lots:
             under_way.append(pool.submit(_done, lot, context))
-            if len(under_way) >= workers:
+            if len(under_way) > workers:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
