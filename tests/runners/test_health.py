@@ -81,6 +81,7 @@ def test_the_answer_says_what_works_with_what(environ: dict[str, str]) -> None:
     assert answer["error_recovery_statistics"]["success_rate"] == 1.0
     assert answer["decoder"] in ("fast", "reference")
     assert answer["phases"] in ("fast", "reference")
+    assert answer["tracks"] in ("fast", "reference")
     assert set(answer["versions"]) >= {"flight_etl", "python", "pyarrow", "numpy"}
     assert set(answer["caches"]) == {"layouts", "airports", "object_heads", "object_disk"}
     assert answer["memory"]["rss_mb"] > 10

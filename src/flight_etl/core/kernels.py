@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 try:
     from flight_etl.core import _track_kernels
@@ -12,9 +12,14 @@ except ImportError:  # installed where there was no compiler
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["track_kernels"]
+__all__ = ["track_kernels", "tracks_name"]
 
 
 def track_kernels() -> ModuleType | None:
     """Return the module of the compiled kernels, or None."""
     return _track_kernels
+
+
+def tracks_name() -> Literal["fast", "reference"]:
+    """Which code sorts and merges rows here, and finds rates; both give the same answers."""
+    return "reference" if _track_kernels is None else "fast"

@@ -65,6 +65,7 @@ def health(processor: Processor) -> dict[str, Any]:
         "scratch": scratch,
         "decoder": _decoder(),
         "phases": _phases(),
+        "tracks": _tracks(),
         "environment": service.environment,
         "versions": _versions(),
     }
@@ -90,6 +91,12 @@ def _phases() -> str:
     from flight_etl.core.enrich.kernels import phases_name
 
     return phases_name()
+
+
+def _tracks() -> str:
+    from flight_etl.core.kernels import tracks_name
+
+    return tracks_name()
 
 
 def _versions() -> dict[str, str]:
