@@ -1,4 +1,4 @@
-"""How each column is stored in Parquet: chosen by measurement, see benchmarks/encodings.py and its record."""
+"""How each column is stored in Parquet: chosen by measurement, see benchmarks/encodings.py and its records."""
 
 from __future__ import annotations
 
