@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,15 @@ def test_every_scenario_is_compared_with_pandas_and_kept(tmp_path: Path) -> None
     for values in gains.values():
         assert set(values) == {"time_improvement", "memory_improvement", "throughput_improvement"}
         assert values["time_improvement"] == pytest.approx(values["throughput_improvement"])
-    (saved,) = tmp_path.iterdir()
+    (saved,) = tmp_path.glob("*.json")
+    (table,) = tmp_path.glob("*.csv")
+    lines = list(csv.DictReader(table.read_text().splitlines()))
+    assert [(one["scenario"], one["records"]) for one in lines[:2]] == [
+        ("baseline_conversion", "200"),
+        ("baseline_conversion", "400"),
+    ]
+    assert {one["scenario"] for one in lines if one["time_improvement"]} == set(gains)
+    assert len(next(tmp_path.glob("*.md")).read_text().splitlines()) == len(lines) + 2
     assert json.loads(saved.read_text())["performance_improvements"] == gains
 
 

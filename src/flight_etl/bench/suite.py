@@ -54,7 +54,8 @@ class ETLBenchmarkSuite:
         `results[scenario][size]` has medians: seconds, records_per_second, peak_memory_mb (MB, 10^6 B).
         `performance_improvements[scenario]` compares them with the baseline at the largest size: `time_improvement` and
         `memory_improvement` are the baseline's value divided by ours, `throughput_improvement` ours by the baseline's: above
-        1 is better. Raises CaseFailedError when a process fails or the rows of two differ.
+        1 is better. They are saved as JSON, CSV and Markdown. Raises CaseFailedError when a process fails or the rows
+        of two differ.
         """
         results: dict[str, dict[int, dict[str, float]]] = {}
         with tempfile.TemporaryDirectory(prefix="flight-etl-bench-") as name:
@@ -101,8 +102,28 @@ class ETLBenchmarkSuite:
     def _save(self, found: dict[str, Any]) -> None:
         folder = Path(self.config.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"benchmark-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        name = f"benchmark-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        rows = _rows(found)
+        texts = {
+            ".json": json.dumps(found, indent=2) + "\n",
+            ".csv": "".join(",".join(row) + "\n" for row in rows),
+            ".md": "".join(f"| {' | '.join(row)} |\n" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])),
+        }
+        for ending, text in texts.items():
+            (folder / f"{name}{ending}").write_text(text, encoding="utf-8")
+
+
+def _rows(found: dict[str, Any]) -> list[list[str]]:
+    """Every scenario and size as words, below a head; improvements stand at the size for which they are computed."""
+    gains = ("time_improvement", "memory_improvement", "throughput_improvement")
+    rows = [["scenario", "records", "seconds", "records_per_second", "peak_memory_mb", *gains]]
+    largest = max(found["config"]["test_data_sizes"])
+    for scenario, sizes in found["results"].items():
+        for size, one in sizes.items():
+            better = found["performance_improvements"].get(scenario, {}) if size == largest else {}
+            values = f"{one['seconds']:.3f}", f"{one['records_per_second']:.0f}", f"{one['peak_memory_mb']:.0f}"
+            rows.append([scenario, str(size), *values, *(f"{better[gain]:.2f}" if better else "" for gain in gains)])
+    return rows
 
 
 def _once(name: str, folder: Path) -> Measured:
