@@ -69,6 +69,7 @@ class Report:
     bytes_out: int = 0  # B of Parquet
     peak_rss_mb: float = 0.0  # MB (10^6 B)
     decoder: str = "reference"
+    table: Mapping[str, Any] | None = None  # the account of a table of Iceberg or Delta, where one was kept
 
     @property
     def read(self) -> int:
@@ -131,6 +132,7 @@ class Report:
             "peak_rss_mb": round(self.peak_rss_mb, 1),
             "decoder": self.decoder,
             "version": __version__,
+            **({"table": dict(self.table)} if self.table is not None else {}),
         }
 
     def to_text(self) -> str:

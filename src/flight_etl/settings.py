@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "SpeedSettings",
     "StaleSettings",
+    "TableSettings",
     "from_env",
 ]
 
@@ -202,6 +203,16 @@ class OutputSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TableSettings:
+    """A table that lists the files of an output, kept by `compact` and `backfill` (docs/tables.md)."""
+
+    format: Literal["iceberg", "delta"] | None = None  # None: no table
+    name: str = "flight_etl.observations"  # Iceberg: namespace and name
+    catalog: str | None = None  # Iceberg: glue, https://... (REST), sqlite:///..., a name; None: SQLite beside a folder
+    properties: tuple[tuple[str, str], ...] = ()  # what catalogue and storage are told, in the words of pyiceberg or deltalake
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ResourceSettings:
     """What the process may use; none of it changes the output."""
 
@@ -245,6 +256,7 @@ class Settings:
     phase: PhaseSettings = field(default_factory=PhaseSettings)
     airports: AirportSettings = field(default_factory=AirportSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    table: TableSettings = field(default_factory=TableSettings)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
 

@@ -126,6 +126,8 @@ def check(settings: Settings) -> None:
     if list(edges) != sorted(edges):
         raise SettingsError(f"speed={settings.speed} is not permitted: each edge at least as high as the one before it")
     check_methods(settings.impute)
+    if not re.fullmatch(r"[^.]+(\.[^.]+)+", settings.table.name):
+        raise SettingsError(f"table.name={settings.table.name!r} is not permitted: namespace.name")
 
 
 def check_methods(settings: ImputeSettings) -> None:

@@ -19,6 +19,8 @@ HOMES = {
     "stamina": ("flight_etl.resilience",),
     "click": ("flight_etl.runners.cli*", "flight_etl.docs"),
     "typer": (),
+    "pyiceberg": ("flight_etl.store.tables.iceberg", "flight_etl.runners.table"),
+    "deltalake": ("flight_etl.store.tables.delta", "flight_etl.runners.table"),
     "pyspark": ("flight_etl.runners.spark",),
     "py4j": ("flight_etl.runners.spark",),
     "pandas": ("flight_etl.frontdoor", "flight_etl.bench"),

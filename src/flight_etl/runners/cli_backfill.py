@@ -56,6 +56,7 @@ _ENGINES: Final[dict[str, Callable[..., Report]]] = {"spark": _spark}
     *("layout", "units", "icao24", "bbox", "from", "to", "compression", "overwrite", "dedupe", "tolerance-s", "phase-method"),
     *("chunk-size", "memory-limit-mb", "spill-dir", "set", "config", "json"),
 )
+@click.option("--table", type=click.Choice(("iceberg", "delta")), help="Keep a table of the files: docs/tables.md.")
 def backfill(inputs: tuple[str, ...], output: str, engine: str, *, as_json: bool, **options: Any) -> None:
     """Go the whole way as `run` does, with the same rows, on a cluster.
 

@@ -30,6 +30,7 @@ def _day(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tupl
 @click.option("--all", "everything", is_flag=True, help="Also what is compact already; --set implies it.")
 @click.option("--compression", type=click.Choice(("snappy", "zstd", "lz4", "gzip", "none")), help="[default: as it is]")
 @click.option("--partition-by", type=click.Choice(("date",)), help="Write folders date=YYYY-MM-DD.  [default: as it is]")
+@click.option("--table", type=click.Choice(("iceberg", "delta")), help="Keep a table of the files: docs/tables.md.")
 @click.option("--workers", metavar="N", help="Threads.  [default: one per core]")
 @click.option("--memory-limit-mb", metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]")
 @click.option("--spill-dir", type=click.Path(file_okay=False), help="For rows that do not fit.  [default: beside the data set]")
@@ -52,8 +53,10 @@ def compact(
     Examples:
       flight-etl compact flights
       flight-etl compact s3://lake/processed --partition 2024-03-31 --json
+      flight-etl compact flights --table iceberg
     """
-    chosen = {name.partition("=")[0] for name in options["assignments"]}
+    named = {assignment.partition("=")[0] for assignment in options["assignments"]}
+    chosen = {name for name in named if not name.startswith("table.")}  # where a table is shapes no rows
     chosen |= {".".join(FLAGS[flag]) for flag, key in _SHAPING.items() if options[key] is not None}
     settings = settings_of(options)
     from flight_etl.runners import compact as runner

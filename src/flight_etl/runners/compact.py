@@ -36,6 +36,7 @@ from flight_etl.runners.form import Tally, final_schema, footer
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.margins import DAY_MS, Edges, margins
 from flight_etl.runners.records import Ledger, Progress
+from flight_etl.runners.table import check_table, with_table
 from flight_etl.runners.tracks import track_outcomes
 from flight_etl.schema import ENRICHED, NORMAL, PROVENANCE
 from flight_etl.settings import Settings
@@ -106,12 +107,25 @@ def compact(
     outputs are the files that were read and written; when there was nothing to do it has none. Raises InputError for files that
     are not ours, SettingsError where they were written with different settings, StoreError when others are writing to the data
     set or have changed it meanwhile; then nothing was published. At most the rows of `settings.resources` are in memory, and
-    new files take their place on disk until all are done.
+    new files take their place on disk until all are done. Where `settings.table` asks for a table, it is brought up to date in
+    the end, also when there was nothing to do.
     """
     settings = settings or Settings()
-    started = time.monotonic()
+    check_table(settings)
     resources.use_frugal_allocation()
     pool = pool or places.pool_for(settings, request.dataset)
+    report = _compact(request, settings, progress, budget, pool)
+    return with_table(report, request.dataset, settings, pool)
+
+
+def _compact(
+    request: CompactRequest,
+    settings: Settings,
+    progress: Callable[[Progress], None] | None,
+    budget: resources.Budget | None,
+    pool: Pool | None,
+) -> Report:
+    started = time.monotonic()
     with places.updating(request.dataset, settings, pool) as update:
         days = {file.day for file in update.files}
         unknown = sorted(set(request.partitions) - {day for day in days if day is not None})

@@ -57,7 +57,7 @@ def final_schema(
 def footer(settings: Settings) -> dict[str, str]:
     """Metadata for the Parquet footer: what shaped the content, and nothing of the moment or the machine."""
     chosen = asdict(settings)
-    del chosen["resources"], chosen["service"], chosen["output"]["overwrite"], chosen["decode"]["chunk_rows"]
+    del chosen["resources"], chosen["service"], chosen["table"], chosen["output"]["overwrite"], chosen["decode"]["chunk_rows"]
     return {
         "flight_etl.version": __version__,
         "flight_etl.schema_version": SCHEMA_VERSION,

@@ -27,6 +27,7 @@ FLAGS: Final = {
     "--dedupe": ("dedupe", "strategy"),
     "--tolerance-s": ("dedupe", "tolerance_s"),
     "--phase-method": ("phase", "method"),
+    "--table": ("table", "format"),
     "--workers": ("resources", "workers"),
     "--memory-limit-mb": ("resources", "memory_limit_mb"),
     "--spill-dir": ("resources", "spill_dir"),

@@ -88,6 +88,9 @@ def report(done: Report) -> None:
     tracks += [_plural(done.flights, "flight")] if done.flights else []
     if tracks:
         grid.append(("tracks", ", ".join(tracks)))
+    if done.table:
+        told = "{format}: {files:,} files, {added:,} added, {removed:,} removed, version {version}".format(**done.table)
+        grid.append(("table", told))
     if done.phases:
         whole = max(sum(done.phases.values()), 1)
         shares = (f"{name} {100 * done.phases[name] / whole:.1f} %" for name in _PHASES if name in done.phases)

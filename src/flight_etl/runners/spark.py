@@ -25,6 +25,7 @@ from flight_etl.runners import places
 from flight_etl.runners.accounts import Accounts
 from flight_etl.runners.local import unpublished
 from flight_etl.runners.splits import pack
+from flight_etl.runners.table import check_table, with_table
 from flight_etl.settings import Settings
 from flight_etl.settings_rules import check
 from flight_etl.store.inputs import expand
@@ -70,10 +71,12 @@ def backfill(
     default as many as give files of `ROWS_PER_FILE` rows on the fullest day. That number is all of Spark that can be seen in
     the output, so that a job done again writes the same files. `settings.resources.memory_limit_mb` bounds each Python process.
 
-    Reports and raises as `local.run` does, and StoreError when Spark gives up.
+    Where `settings.table` asks for a table, it is brought up to date in the end. Reports and raises as `local.run` does, and
+    StoreError when Spark gives up.
     """
     settings = settings or Settings()
     check(settings)
+    check_table(settings)
     settings = replace(settings, output=replace(settings.output, partition_by="date"))
     pool = places.pool_for(settings, output, *inputs)
     found = expand(inputs, output=output, pool=pool)
@@ -87,7 +90,7 @@ def backfill(
             return unpublished(report)
         text = json.dumps(report.to_json(), indent=2) + "\n"
         staging.publish([*accounts.files, *accounts.quarantines], text.encode())
-    return report
+    return with_table(report, output, settings, pool)
 
 
 def session(master: str | None, options: Mapping[str, str], *, python: str) -> SparkSession:

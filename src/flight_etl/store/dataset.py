@@ -21,7 +21,7 @@ from flight_etl.errors import InputError, NotFound, Place
 from flight_etl.store.failures import store_errors
 from flight_etl.store.folders import files_below
 from flight_etl.store.places import join, local_path
-from flight_etl.store.publish import Staging, stage, state_of
+from flight_etl.store.publish import TABLE_LOG, Staging, stage, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -62,8 +62,11 @@ class Update(Protocol):
     def files(self) -> Sequence[DataFile]:
         """The data files that are there, by name."""
 
+    def metadata(self, file: DataFile) -> pq.FileMetaData:
+        """Read the footer of a file. Raises InputError where it is no Parquet file."""
+
     def footer(self, file: DataFile) -> Mapping[bytes, bytes] | None:
-        """Read the metadata in the footer of a file. Raises InputError where it is no Parquet file."""
+        """Read what we have written into the footer of a file. Raises InputError where it is no Parquet file."""
 
     def fetch(self, file: DataFile) -> Path:
         """Give a local path under which a file may be read until it is let go."""
@@ -92,7 +95,7 @@ def listed(place: str, names: Iterable[tuple[str, int, State]]) -> tuple[DataFil
     found = []
     for name, size, state in names:
         parts = name.split("/")
-        if not name.endswith(".parquet") or any(part.startswith(".") for part in parts):
+        if not name.endswith(".parquet") or parts[0] == TABLE_LOG or any(part.startswith(".") for part in parts):
             continue
         below = next((at for at, part in enumerate(parts[:-1]) if _DAY.fullmatch(part)), 0)
         if below:
@@ -175,9 +178,12 @@ class _FolderUpdate:
     def directory(self) -> Path:
         return self.staging.directory
 
-    def footer(self, file: DataFile) -> Mapping[bytes, bytes] | None:
+    def metadata(self, file: DataFile) -> pq.FileMetaData:
         with parquet_errors(self.place(file.name)):
-            return dict(pq.read_metadata(self.fetch(file)).metadata or {})
+            return pq.read_metadata(self.fetch(file))
+
+    def footer(self, file: DataFile) -> Mapping[bytes, bytes] | None:
+        return dict(self.metadata(file).metadata or {})
 
     def fetch(self, file: DataFile) -> Path:
         return self.staging.target / file.name

@@ -125,10 +125,12 @@ class _ObjectUpdate:
     _fetched: dict[str, Path] = field(default_factory=dict)
     _read: dict[str, ObjectInfo] = field(default_factory=dict)
 
-    def footer(self, file: DataFile) -> Mapping[bytes, bytes] | None:
+    def metadata(self, file: DataFile) -> pq.FileMetaData:
         with parquet_errors(self.place(file.name)):
-            tail = pa.PythonFile(_Tail(self._at.bucket, self._infos[file.name]), mode="r")
-            return dict(pq.read_metadata(tail).metadata or {})
+            return pq.read_metadata(pa.PythonFile(_Tail(self._at.bucket, self._infos[file.name]), mode="r"))
+
+    def footer(self, file: DataFile) -> Mapping[bytes, bytes] | None:
+        return dict(self.metadata(file).metadata or {})
 
     def fetch(self, file: DataFile) -> Path:
         if file.name not in self._fetched:

@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 
     State = tuple[int | str | None, ...]
 
-__all__ = ["OURS", "REPORT", "FileStaging", "Staging", "is_report", "publish_file", "stage", "state_of"]
+__all__ = ["OURS", "REPORT", "TABLE_LOG", "FileStaging", "Staging", "is_report", "publish_file", "stage", "state_of"]
 
 REPORT: Final = "_report.json"
 OURS: Final = re.compile(
     r"(date=\d{4,}-\d\d-\d\d/)?part-([0-9a-f]{12}-)?\d{5,}(-of-\d{5,})?\.parquet"
     r"|_(report|compaction|manifest)\.json|_quarantine((-[0-9a-f]{12})?\.ndjson|/[^/]+\.quarantine\.ndjson)"
 )
+TABLE_LOG: Final = "_delta_log"  # of a Delta table of the data set (store/tables/delta.py); an engine may put Parquet files there
 _REPORT_KEYS: Final = {"read", "written", "dropped", "inputs", "outputs", "version"}
 _MARK: Final = ".flight-etl-"
 _JOURNAL: Final = f"{_MARK}journal.json"
@@ -187,7 +188,7 @@ def _foreign(target: Path) -> list[str]:
     for name in files_below(target, skip=_is_scratch):
         if ours and OURS.fullmatch(name):
             continue
-        if name.endswith(".parquet") or OURS.fullmatch(name):
+        if (name.endswith(".parquet") and not name.startswith(f"{TABLE_LOG}/")) or OURS.fullmatch(name):
             raise SettingsError(
                 f"output={str(target)!r} is not permitted: {name} in it was not written by flight-etl (no _report.json says so), "
                 "and would be replaced or mixed up with the new files; move it away, or name another folder"
