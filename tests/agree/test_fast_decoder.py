@@ -258,7 +258,7 @@ def plain_token(random: Random, kind: Kind) -> str:
     return random.choice(["", "", "-"]) + whole + fraction + behind
 
 
-_PLAIN_TEXTS = ["a1b2c3", "4b1901", "SWR8AB  ", "7700", "A3", "x" * 7, "x" * 8, "x" * 9, "y" * 15, "y" * 16, "y" * 17, "", " ", "0"]
+_PLAIN_TEXTS = ["a1b2c3", "4b1901", "SWR8AB  ", "7700", "A3", "x" * 7, "x" * 8, "x" * 9, "y" * 16, "y" * 17, "", " ", "0"]
 _CHANGES = {  # of one record among others: what comes instead of its members
     "none": lambda _, members: members,
     "one is missing": lambda at, members: members[:at] + members[at + 1 :],
