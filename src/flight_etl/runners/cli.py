@@ -274,7 +274,7 @@ def health(*, as_json: bool, **options: Any) -> None:
     Example:
       flight-etl health --json
     """
-    settings = _begin(options)
+    settings = _begin(options, "health")
     from flight_etl.runners.health import health as look
     from flight_etl.runners.processor import Processor
 
@@ -290,20 +290,20 @@ def health(*, as_json: bool, **options: Any) -> None:
     sys.exit(1 if answer["overall_health"] == "unhealthy" else 0)
 
 
-def _begin(options: dict[str, Any]) -> Settings:
-    """Settings of a command that is about to work."""
+def _begin(options: dict[str, Any], module: str = "local") -> Settings:
+    """Settings of a command that is about to work, by a module beside this one."""
     if _owns_process:
-        _load()
+        _load(module)
     return settings_of(options)
 
 
-def _load() -> None:
-    """Import what nearly all work needs, without looking for garbage meanwhile: all of it stays."""
+def _load(module: str) -> None:
+    """Import what the work needs, without looking for garbage meanwhile: all of it stays."""
     gc.disable()
     from flight_etl.resources import spare_pandas
 
     spare_pandas()
-    import_module(f"{_HERE}.local")
+    import_module(f"{_HERE}.{module}")
     gc.freeze()
     gc.enable()
 
