@@ -16,7 +16,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_Size
 from libc.math cimport fabs, isinf, rint
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from flight_etl.core.decode._number cimport (
     FE_FIVES,
@@ -362,7 +362,7 @@ cdef class Parser:
             after = take_array(s, self.moved, s.place_count, -1, &width, p)
             if after != NULL and width != self.variant_width:
                 return fail(s, p)
-        if after != NULL and width < self.least:
+        if after != NULL and (width < self.least or holds_row(p + 1, after, self.least)):
             return fail(s, p)
         return after
 

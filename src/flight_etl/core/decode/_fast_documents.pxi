@@ -81,3 +81,30 @@ cdef bytes places_of(const Place *found, int count, const char *base):
     result = (<const char *>places.data)[:places.size] if places.size else b""
     free(places.data)
     return result
+
+
+cdef bint holds_row(const char *p, const char *end, int least) noexcept nogil:
+    """Whether another row may begin among the elements of a row from `p` on: mend.py says what it is then."""
+    cdef const char *q
+    cdef int commas
+    while True:
+        p = <const char *>memchr(p, c'[', <size_t>(end - p))
+        if p == NULL:
+            return False
+        p += 1
+        q = p
+        while c'0' <= q[0] <= c'9' or q[0] == c',' or q[0] == c' ' or q[0] == c'\n' or q[0] == c'\r' or q[0] == c'\t':
+            q += 1
+        if q[0] == c']':  # integers, as of receivers
+            p = q
+            continue
+        commas = 1
+        q = p
+        while commas < least:
+            q = <const char *>memchr(q, c',', <size_t>(end - q))
+            if q == NULL:
+                break
+            q += 1
+            commas += 1
+        if commas >= least:
+            return True
