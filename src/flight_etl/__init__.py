@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from flight_etl._version import __version__
 
 if TYPE_CHECKING:
-    from flight_etl.api import read, run, to_traffic, transform
+    from flight_etl.api import flights, read, run, to_traffic, transform
     from flight_etl.outcome import Outcome
     from flight_etl.report import Report
     from flight_etl.settings import Settings
 
-__all__ = ["Outcome", "Report", "Settings", "__version__", "read", "run", "to_traffic", "transform"]
+__all__ = ["Outcome", "Report", "Settings", "__version__", "flights", "read", "run", "to_traffic", "transform"]
 
 _HOMES = {
     "Outcome": "flight_etl.outcome",
     "Report": "flight_etl.report",
     "Settings": "flight_etl.settings",
+    "flights": "flight_etl.api",
     "read": "flight_etl.api",
     "run": "flight_etl.api",
     "to_traffic": "flight_etl.api",

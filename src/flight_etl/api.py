@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flight_etl.core.adopt import LAYOUT, adopt, release
+from flight_etl.core.flights import flights_of
 from flight_etl.outcome import Outcome, add_counts
 from flight_etl.pipeline import RECORD_STAGES, TRACK_STAGES, Context, run_stages
 from flight_etl.runners import local
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from flight_etl.report import Report
 
-__all__ = ["read", "run", "to_traffic", "transform"]
+__all__ = ["flights", "read", "run", "to_traffic", "transform"]
 
 
 def read(path: str | os.PathLike[str], settings: Settings | None = None) -> pa.Table:
@@ -65,14 +66,23 @@ def run(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     settings: Settings | None = None,
+    *,
+    flights: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Turn files, folders and globs into one enriched data set in the folder `output`, within the memory setting.
 
-    Inputs that fail are told in the report, and nothing is visible in `output` before all of it is. Raises SettingsError or
+    Inputs that fail are told in the report, and nothing is visible in `output` before all of it is. With `flights`, a file
+    .parquet outside of `output`, one row for each flight of the whole data set goes there. Raises SettingsError or
     StoreError when nothing can be done at all, BalanceError when records are unaccounted for.
     """
     names = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
-    return local.run([os.fspath(name) for name in names], os.fspath(output), _checked(settings))
+    table = None if flights is None else os.fspath(flights)
+    return local.run([os.fspath(name) for name in names], os.fspath(output), _checked(settings), flights=table)
+
+
+def flights(table: pa.Table) -> pa.Table:
+    """Give one row for each flight of enriched rows, as `transform` gives them; columns as in `schema.FLIGHTS`."""
+    return flights_of(table)
 
 
 def _checked(settings: Settings | None) -> Settings:

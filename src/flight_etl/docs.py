@@ -17,7 +17,7 @@ from flight_etl.errors import SettingsError
 from flight_etl.outcome import Reason
 from flight_etl.runners.cli import cli
 from flight_etl.runners.options import FLAGS as OPTIONS
-from flight_etl.schema import ENRICHED_ONLY, NORMAL, SCHEMA_VERSION, Column
+from flight_etl.schema import ENRICHED_ONLY, FLIGHTS, NORMAL, SCHEMA_VERSION, Column
 from flight_etl.settings import ENVIRONMENT, Settings
 from flight_etl.settings_rules import override
 from flight_etl.units import Unit
@@ -49,6 +49,11 @@ def schema_page() -> str:
         "## Undeclared keys of the source",
         "Scalars become columns of their own behind these, by name; nested values are kept as JSON text. Beyond "
         "`decode.max_extra_columns` keys the rest share `extra_json`. A name that is taken gets the prefix `extra_`.",
+        "## Flights",
+        "Written by `run --flights` and `compact --flights`, given by `flight_etl.flights`: one row for each flight of the data "
+        "set, sorted by `flight_id` ([ADR 0020](adr/0020-a-table-of-flights.md)). All columns are always there; those of a "
+        "feature that is off are null.",
+        _columns(FLIGHTS),
     )
 
 

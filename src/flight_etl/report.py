@@ -64,6 +64,7 @@ class Report:
     phases: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     quarantine: str | None = None
+    flight_table: str | None = None  # where the table of all flights of the data set is, if one was asked for
     seconds: float = 0.0  # s, wall clock
     bytes_in: int = 0  # B, as stored (compressed)
     bytes_out: int = 0  # B of Parquet
@@ -126,6 +127,7 @@ class Report:
             "phases": dict(self.phases),
             "notes": list(self.notes),
             "quarantine": self.quarantine,
+            "flight_table": self.flight_table,
             "seconds": round(self.seconds, 3),
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,

@@ -17,6 +17,7 @@ __all__ = [
     "ENRICHED",
     "ENRICHED_ONLY",
     "EXTRA_PREFIX",
+    "FLIGHTS",
     "INPUT",
     "NORMAL",
     "OFFSET",
@@ -193,6 +194,37 @@ ENRICHED_ONLY: Final = (
 )
 
 ENRICHED: Final = NORMAL + ENRICHED_ONLY
+
+_TEXT: Final = pa.string()
+
+FLIGHTS: Final = (
+    _c("flight_id", _TEXT, "", "never", "as in the data set"),
+    _c("icao24", _TEXT, "", "never", "as in the data set"),
+    _c("callsign", _TEXT, "", "none was sent", "the callsign of most rows; of several the one that came first"),
+    _c("callsigns", pa.list_(_TEXT), "", "never; empty where none was sent", "every callsign, in the order in which they came"),
+    _c("first_time", _TIME, "ms UTC", "never", "timestamp of the first row"),
+    _c("last_time", _TIME, "ms UTC", "never", "timestamp of the last row"),
+    _c("origin_airport", _TEXT, "", "as in the data set", "ICAO code of the field of departure", "flight_phases"),
+    _c("destination_airport", _TEXT, "", "as in the data set", "ICAO code of the field of arrival", "flight_phases"),
+    _c("distance_km", pa.float64(), "km", "no position", "distance flown, from believed fresh positions", "calculated_fields"),
+    _c("max_altitude_ft", pa.float64(), "ft", "no altitude", "greatest barometric altitude that was sent, stale rows left out"),
+    *(
+        _c(f"{phase}_s", pa.float64(), "s", "without phases", f"time in the phase {phase}", "flight_phases")
+        for phase in ("ground", "taxi", "takeoff", "climb", "cruise", "descent", "approach", "landing", "unknown")
+    ),
+    _c("rows", pa.int64(), "", "never", "rows in the data set"),
+    _c(
+        "coverage",
+        pa.float64(),
+        "",
+        "never",
+        "share of the time from first to last row at which the newest believed position was at most 60 s old",
+    ),
+    _c("stale_share", pa.float64(), "", "never", "share of rows that repeat an older position"),
+    _c("imputed_share", pa.float64(), "", "never", "share of rows in which a number was filled"),
+    _c("outlier_share", pa.float64(), "", "never", "share of rows whose position the aircraft cannot have been at"),
+    _c("quality", pa.float64(), "", "never", "0 to 1: the least of coverage, 1 - imputed_share and 1 - outlier_share"),
+)
 
 DROPPED_SCHEMA: Final = pa.schema(
     [

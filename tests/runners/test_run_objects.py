@@ -175,3 +175,13 @@ def test_a_killed_run_never_shows_a_report_beside_half_a_set_and_the_next_one_pu
     assert etl("run", recordings[0], "-o", f"{s3.url}/out", *arguments).code == 0
     assert shown() == whole[0]
     assert not any("journal" in key for key in s3.objects())
+
+
+def test_a_table_of_flights_in_a_bucket_has_the_bytes_of_a_local_one(etl: Command, s3: S3, recordings: list[Path]) -> None:
+    etl("run", *recordings, "--output", "out", "--flights", "flights.parquet")
+    done = etl("run", f"{s3.url}/in/", "--output", f"{s3.url}/out", "--flights", f"{s3.url}/flights.parquet", "--json")
+    assert (done.code, done.json["flight_table"]) == (0, f"{s3.url}/flights.parquet"), done.err
+    with open("flights.parquet", "rb") as file:  # noqa: PTH123
+        assert s3.objects()["flights.parquet"] == file.read()
+    again = etl("run", f"{s3.url}/in/", "--output", f"{s3.url}/out", "--flights", f"{s3.url}/out/f.parquet")
+    assert (again.code, "inside of the data set" in again.err) == (2, True)

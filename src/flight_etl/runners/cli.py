@@ -75,8 +75,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--output", "-o", required=True, metavar="DIR", help="Folder for the data set.")
+@click.option("--flights", metavar="FILE.parquet", help="Write one row for each flight of the whole data set to this file.")
 @_shared(*COMMON[:7], "partition-by", "dedupe", "tolerance-s", "phase-method", *COMMON[7:])
-def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
+def run(inputs: tuple[str, ...], output: str, *, flights: str | None, as_json: bool, **options: Any) -> None:
     """Go the whole way: decode, clean, cut into flights, enrich, and write one data set.
 
     All INPUTS are one data set: tracks cross files. Into the output of an earlier run only inputs are taken that are new or
@@ -87,12 +88,13 @@ def run(inputs: tuple[str, ...], output: str, *, as_json: bool, **options: Any) 
       flight-etl run recordings/ --output flights
       flight-etl run 'states_*.json.gz' -o flights --partition-by date --compression zstd
       flight-etl run traffic.json.gz -o flights --units aviation --bbox 1.5,48,3.5,49.5
+      flight-etl run recordings/ -o rows --flights flights.parquet
     """
     settings = _begin(options)
     from flight_etl.runners import local
 
     with _progress(quiet=as_json) as advance, _failure_as_json(as_json=as_json):
-        report = local.run(inputs, output, settings, progress=advance)
+        report = local.run(inputs, output, settings, flights=flights, progress=advance)
     _tell(report, as_json=as_json)
     sys.exit(report.exit_code)
 

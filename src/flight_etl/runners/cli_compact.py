@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -31,6 +32,7 @@ def _day(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tupl
 @click.option("--compression", type=click.Choice(("snappy", "zstd", "lz4", "gzip", "none")), help="[default: as it is]")
 @click.option("--partition-by", type=click.Choice(("date",)), help="Write folders date=YYYY-MM-DD.  [default: as it is]")
 @click.option("--table", type=click.Choice(("iceberg", "delta")), help="Keep a table of the files: docs/tables.md.")
+@click.option("--flights", metavar="FILE.parquet", help="Write one row for each flight of the whole data set to this file.")
 @click.option("--workers", metavar="N", help="Threads.  [default: one per core]")
 @click.option("--memory-limit-mb", metavar="MB", help="Bound on the memory of the process.  [default: half of what is free]")
 @click.option("--spill-dir", type=click.Path(file_okay=False), help="For rows that do not fit.  [default: beside the data set]")
@@ -40,7 +42,14 @@ def _day(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tupl
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
 def compact(
-    dataset: str, partitions: tuple[str, ...], *, target_mb: int | None, everything: bool, as_json: bool, **options: Any
+    dataset: str,
+    partitions: tuple[str, ...],
+    *,
+    target_mb: int | None,
+    flights: str | None,
+    everything: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Merge the files of DATASET, a folder or prefix, into few sorted ones, with its flights whole.
 
@@ -60,7 +69,7 @@ def compact(
     chosen |= {".".join(FLAGS[flag]) for flag, key in _SHAPING.items() if options[key] is not None}
     settings = settings_of(options)
     from flight_etl.runners import compact as runner
-    from flight_etl.runners import show
+    from flight_etl.runners import flight_table, show
 
     request = runner.CompactRequest(
         dataset=dataset,
@@ -70,7 +79,12 @@ def compact(
         chosen=frozenset(chosen),
     )
     try:
+        if flights is not None:
+            flight_table.check_place(flights, dataset)
         report = runner.compact(request, settings)
+        if flights is not None:
+            flight_table.write_flights(dataset, flights, settings)
+            report = replace(report, flight_table=flights)
     except FlightEtlError as error:
         if as_json and error.exit_code == 1:
             click.echo(json.dumps({"error": str(error)}, indent=2))

@@ -70,6 +70,7 @@ def run(
     output: str,
     settings: Settings | None = None,
     *,
+    flights: str | None = None,
     progress: OnProgress = None,
     budget: resources.Budget | None = None,
 ) -> Report:
@@ -78,10 +79,24 @@ def run(
     Where `output` is the work of an earlier run, and is not to be overwritten, only inputs that are new or have changed are
     taken (runners/incremental.py).
     Inputs that fail are told in the report; when all fail without a row, `output` stays as it was. Nothing is visible in
-    `output` before all of it is. `budget` replaces the sizes that `settings.resources` asks for. Raises SettingsError or
+    `output` before all of it is. A table of the flights of the whole data set is then written to `flights`
+    (runners/flight_table.py). `budget` replaces the sizes that `settings.resources` asks for. Raises SettingsError or
     StoreError when nothing can be done at all, BalanceError when records are unaccounted for.
     """
     settings = settings or Settings()
+    if flights is None:
+        return _run(inputs, output, settings, progress, budget)
+    from flight_etl.runners import flight_table  # here, since most runs do without it
+
+    flight_table.check_place(flights, output)
+    report = _run(inputs, output, settings, progress, budget)
+    if report.all_failed:
+        return report
+    flight_table.write_flights(output, flights, settings)
+    return replace(report, flight_table=flights)
+
+
+def _run(inputs: Sequence[str], output: str, settings: Settings, progress: OnProgress, budget: resources.Budget | None) -> Report:
     pool = places.pool_for(settings, *inputs, output)
     found = expand(inputs, output=output, pool=pool)
 

@@ -109,6 +109,8 @@ def report(done: Report) -> None:
         tell(f"-> {path}")
     if len(done.outputs) > 3:  # noqa: PLR2004
         tell(f"   and {len(done.outputs) - 3} more")
+    if done.flight_table:
+        tell(f"flights: {done.flight_table}")
     if done.quarantine:
         tell(f"dropped records: {done.quarantine}")
     for note in done.notes:
