@@ -62,6 +62,7 @@ class Report:
     flights: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     phases: Mapping[str, int] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)  # of the rows written, see docs/quality.md
     notes: tuple[str, ...] = ()
     quarantine: str | None = None
     flight_table: str | None = None  # where the table of all flights of the data set is, if one was asked for
@@ -125,6 +126,7 @@ class Report:
             "flights": self.flights,
             "counts": dict(self.counts),
             "phases": dict(self.phases),
+            "quality": dict(self.quality),
             "notes": list(self.notes),
             "quarantine": self.quarantine,
             "flight_table": self.flight_table,

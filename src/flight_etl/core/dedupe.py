@@ -48,7 +48,16 @@ def dedupe(table: pa.Table, settings: DedupeSettings) -> Outcome:
     reason = pc.if_else(pa.array(times[out] == times[winner]), str(Reason.DUPLICATE), str(Reason.NEAR_DUPLICATE))
     detail = pc.binary_join_element_wise("record ", _places(table, winner, out), " is kept", "")
     told = table.select([name for name in (*PROVENANCE, "icao24", "timestamp") if name in table.column_names])
-    return Outcome(table.filter(pa.array(~dropped)), drop_rows(told.take(pa.array(out)), reason, detail))
+    counts = _by_source(table, out)
+    return Outcome(table.filter(pa.array(~dropped)), drop_rows(told.take(pa.array(out)), reason, detail), counts)
+
+
+def _by_source(table: pa.Table, out: Ints) -> dict[str, int]:
+    """Count the rows `out` by where their positions come from."""
+    words = one_array(table["position_source"])
+    codes = words.indices.fill_null(len(words.dictionary)).to_numpy(zero_copy_only=False)[out]
+    numbers = np.bincount(codes, minlength=len(words.dictionary) + 1).tolist()
+    return {f"duplicate.{word}": n for word, n in zip([*words.dictionary.to_pylist(), "unknown"], numbers, strict=True) if n}
 
 
 def _places(table: pa.Table, winner: Ints, out: Ints) -> pa.Array:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from flight_etl import resources
 from flight_etl.core import extras
 from flight_etl.core.decode import decoder_name
+from flight_etl.core.quality import Quality, merge
 from flight_etl.outcome import add_counts
 from flight_etl.report import InputReport, Report
 from flight_etl.runners.backfill import Frame
-from flight_etl.runners.form import final_schema
+from flight_etl.runners.form import final_schema, summary_of
 from flight_etl.runners.local import warnings_of
 from flight_etl.schema import ENRICHED
 from flight_etl.store.places import join
@@ -54,6 +55,7 @@ class Accounts:
     _aircraft: int = 0
     _flights: int = 0
     _phases: dict[str, int] = field(default_factory=dict)
+    _quality: Quality = field(default_factory=Quality)
     _counts: dict[str, int] = field(default_factory=dict)
     _peak_rss_mb: float = 0.0
 
@@ -93,6 +95,7 @@ class Accounts:
         self._aircraft += told["aircraft"]
         self._flights += told["flights"]
         self._phases = add_counts([self._phases, told["phases"]])
+        self._quality = merge(self._quality, Quality.from_json(told["quality"]))
         self._common(told)
 
     def _common(self, told: dict[str, Any]) -> None:
@@ -111,6 +114,7 @@ class Accounts:
             flights=self._flights,
             counts=self._counts,
             phases=self._phases,
+            quality=summary_of(self._quality, self._counts),
             notes=(*self.found.notes, *warnings_of(self._counts, self.settings)),
             quarantine=join(output, quarantine) if self.quarantines else None,
             seconds=time.monotonic() - self.started_s,

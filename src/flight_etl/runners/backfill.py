@@ -206,6 +206,7 @@ def write_tracks(
         "aircraft": tally.aircraft,
         "flights": tally.flights,
         "phases": tally.phases,
+        "quality": tally.quality.to_json(),
         "peak_rss_mb": resources.peak_rss_mb(),
     }
 

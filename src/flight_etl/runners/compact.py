@@ -29,10 +29,11 @@ from flight_etl.core.decode import decoder_name
 from flight_etl.core.order import address_codes, timestamps_ms
 from flight_etl.core.restore import needed_columns, restore
 from flight_etl.errors import InputError, NotFound, Place, SettingsError
+from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import Report
 from flight_etl.runners import places, stored
-from flight_etl.runners.form import Tally, final_schema, footer
+from flight_etl.runners.form import Tally, final_schema, footer, summary_of
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.margins import DAY_MS, Edges, margins
 from flight_etl.runners.records import Ledger, Progress
@@ -337,6 +338,7 @@ def _report(work: _Work, started: float) -> Report:
         aircraft=len(work.aircraft),
         flights=work.tally.flights,
         phases=work.tally.phases,
+        quality=summary_of(work.tally.quality, add_counts(ledger.counts for ledger in work.ledgers)),
         seconds=time.monotonic() - started,
         bytes_in=work.bytes_in,
         bytes_out=work.tally.bytes_out,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flight_etl._version import __version__
 from flight_etl.core import extras
+from flight_etl.core.quality import Quality, merge, quality_of, summary
 from flight_etl.outcome import add_counts
 from flight_etl.schema import ENRICHED, PROVENANCE, SCHEMA_VERSION, Column, arrow_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flight_etl.settings import Settings
 
-__all__ = ["Tally", "final_schema", "footer"]
+__all__ = ["Tally", "final_schema", "footer", "summary_of"]
 
 
 @dataclass(slots=True)
@@ -29,19 +32,29 @@ class Tally:
     aircraft: int = 0
     flights: int = 0
     phases: dict[str, int] = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)
     last_aircraft: str | None = None
 
     def add(self, table: pa.Table) -> None:
-        """Count aircraft, flights and phases of the next rows, which come in order."""
+        """Count aircraft, flights, phases and the quality of the next rows, which come in order."""
         if not table.num_rows:
             return
         first, last = table["icao24"][0].as_py(), table["icao24"][-1].as_py()
         self.aircraft += len(pc.unique(table["icao24"])) - (first == self.last_aircraft)
         self.last_aircraft = last
         self.flights += len(pc.unique(table["flight_id"]))
+        self.quality = merge(self.quality, quality_of(table))
         if "flight_phase" in table.column_names:
             found = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["flight_phase"]).to_pylist()}
             self.phases = add_counts([self.phases, found])
+
+
+def summary_of(quality: Quality, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Give the quality of the rows written in the form of the report, with the duplicates among those that were not."""
+    told = summary(quality)
+    if told:
+        told["duplicates"] = {key.partition(".")[2]: number for key, number in counts.items() if key.startswith("duplicate.")}
+    return told
 
 
 def final_schema(

@@ -21,7 +21,7 @@ from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
 from flight_etl.report import InputReport, Report
 from flight_etl.runners import incremental, places
-from flight_etl.runners.form import Tally, final_schema, footer
+from flight_etl.runners.form import Tally, final_schema, footer, summary_of
 from flight_etl.runners.gather import Gather
 from flight_etl.runners.means import MEANS
 from flight_etl.runners.pen import Draft, Pen
@@ -378,6 +378,7 @@ def _report(found: Expansion, ledger: Ledger, tally: Tally, settings: Settings, 
         flights=tally.flights,
         counts=ledger.counts,
         phases=tally.phases,
+        quality=summary_of(tally.quality, ledger.counts),
         notes=(*found.notes, *warnings_of(ledger.counts, settings)),
         quarantine=quarantine,
         seconds=time.monotonic() - started,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flight_etl.runners.cli_text import columns, pairs, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from flight_etl.report import Report
     from flight_etl.runners.local import Inspection
@@ -24,6 +24,7 @@ _WIDTH: Final = 110  # columns in a pipe
 _VALUES_WIDTH: Final = 52  # characters of first rows, so that names and types keep their room
 _MOST_INPUTS: Final = 20  # inputs that are listed; failed ones always are
 _PATIENCE_S: Final = 0.5  # s before a bar is drawn
+_ELSEWHERE: Final = ("looks.", "phase.", "outlier.", "duplicate.", "stale", "imputed.")  # counts that other lines tell
 _STAGES: Final = {"reading": "decode and clean", "tracks": "tracks and write"}
 _PHASES: Final = ("ground", "taxi", "takeoff", "climb", "cruise", "descent", "approach", "landing", "unknown")
 
@@ -95,9 +96,10 @@ def report(done: Report) -> None:
         whole = max(sum(done.phases.values()), 1)
         shares = (f"{name} {100 * done.phases[name] / whole:.1f} %" for name in _PHASES if name in done.phases)
         grid.append(("phases", ", ".join(shares)))
-    notable = {k: v for k, v in done.counts.items() if not k.startswith(("looks.", "phase."))}
+    notable = {k: v for k, v in done.counts.items() if not k.startswith(_ELSEWHERE)}
     if notable:
         grid.append(("values", ", ".join(f"{number:,} {_rule(rule)}" for rule, number in notable.items())))
+    grid += list(_quality(done.quality))
     speed = done.read / done.seconds if done.seconds else 0
     grid.append(("took", f"{done.seconds:.1f} s ({speed:,.0f} records/s), {done.peak_rss_mb:,.0f} MB at most"))
     if done.decoder == "reference":
@@ -105,6 +107,8 @@ def report(done: Report) -> None:
     tell(pairs(grid, _width()))
     if sum(not one.skipped for one in done.inputs) > 1 or done.failed:
         tell(_inputs(done))
+    if done.quality.get("first_jumps"):
+        tell(_jumps(done.quality))
     for path in done.outputs[:3]:
         tell(f"-> {path}")
     if len(done.outputs) > 3:  # noqa: PLR2004
@@ -122,6 +126,45 @@ def report(done: Report) -> None:
 def _named(path: str, error: str | None) -> str:
     """Error with the path in front, unless it names it itself."""
     return error if error is not None and path in error else f"{path}: {error}"
+
+
+def _quality(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Lines about the rows written; none for a report that says nothing of them."""
+    if not told:
+        return
+    age = told["position_age_s"]
+    parts = [f"{_percent(told['coverage'])} of rows have a believed position that is new and at most 60 s old"]
+    if age["known"]:
+        parts.append(f"age {age['p50']:g} s (median), {age['p95']:g} s (95 %)")
+    yield "coverage", "; ".join(parts)
+    repairs = [f"{_percent(told['stale_share'])} stale", f"{_percent(told['imputed_share'])} filled"]
+    yield "rows", ", ".join([*repairs, *(f"{number:,} {name} filled" for name, number in told["imputed"].items())])
+    if told["outliers"]:
+        found = ", ".join(f"{number:,} {rule.replace('_', ' ')}" for rule, number in told["outliers"].items())
+        yield "outliers", f"{found}: positions that cannot have been reached, in {_plural(told['jumps'], 'jump')}"
+    for place in told["shared_places"][:3]:
+        north, east = place["near"]
+        aircraft = ", ".join(place["first_aircraft"])
+        yield "jammed?", f"{_plural(place['jumps'], 'jump')} of {aircraft} and perhaps others to near {north:.2f}, {east:.2f}"
+    if told["duplicates"]:
+        yield "duplicates", ", ".join(f"{number:,} {source}" for source, number in told["duplicates"].items())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _jumps(told: Mapping[str, Any]) -> str:
+    """The first jumps to places that cannot have been reached."""
+    rows = []
+    for jump in told["first_jumps"]:
+        places = ["-" if point is None else f"{point[0]:.4f} {point[1]:.4f}" for point in (jump["from"], jump["to"])]
+        km, mps = jump["km"], jump["implied_mps"]
+        pace = ("-", "-") if km is None else (f"{km:,.1f}", f"{mps / 1_000:,.2f}")
+        rows.append((jump["icao24"], jump["time"].partition("+")[0].replace("T", " "), *places, *pace))
+    if told["jumps"] > len(told["first_jumps"]):
+        rows.append((f"and {told['jumps'] - len(told['first_jumps']):,} more", "", "", "", "", ""))
+    return columns(("aircraft", "time (UTC)", "from", "to", "km", "km/s"), rows, numbers=2)
 
 
 def _inputs(done: Report) -> str:
