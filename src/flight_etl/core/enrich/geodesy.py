@@ -2,7 +2,7 @@
 
 Lambert's formula (W. D. Lambert, 1942): the central angle between reduced latitudes, corrected to first order in the
 flattening. Against exact geodesics it is off by less than 1e-5 of the distance, and by less than 15 m on any line up to
-10,000 km (a sphere: up to 0.5 %); tests/core/test_motion.py holds this with Vincenty's inverse.
+10,000 km (a sphere: up to 0.562 %, docs/quality.md); tests/core/test_geodesy.py holds this against exact geodesics.
 """
 
 from __future__ import annotations
