@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from flight_etl.core.drops import drop_rows
 from flight_etl.outcome import Outcome, Reason
-from flight_etl.schema import empty_dropped
+from flight_etl.schema import INPUT, empty_dropped
 from flight_etl.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from flight_etl.settings import CleanSettings
 
-__all__ = ["RULES", "Rule", "clean", "units_warning"]
+__all__ = ["LOOKS_COUNT", "LOOKS_SHARE", "RULES", "Rule", "clean", "units_warning"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -39,8 +39,9 @@ _CALLSIGN: Final = r"^[A-Za-z0-9][A-Za-z0-9 -]{0,7}$"
 _LOOKS_RATE: Final = 60.0  # m/s; a slower climb may be steep, a faster one is steeper than vertical only where it beats the speed
 _LOOKS_SPEED: Final = 340.0  # m/s, the speed of sound; jets cruise at 400 to 520 kt
 _LOOKS_ALTITUDE: Final = 20_000.0  # m; jets cruise at 28,000 to 43,000 ft
-_LOOKS_SHARE: Final = 0.02  # of the samples; broken values in SI sources are fewer than one in a thousand
-_LOOKS_COUNT: Final = 5  # samples; one broken value in a small file proves nothing
+_LOOKS_MOVING: Final = 100.0  # m/s; balloons get as high, but not as fast
+LOOKS_SHARE: Final = 0.02  # of the samples; broken values in SI sources are fewer than one in a thousand
+LOOKS_COUNT: Final = 5  # samples; one broken value in a small file proves nothing
 
 
 class _Values:
@@ -306,28 +307,53 @@ def _looks(values: _Values) -> dict[str, int]:
     airborne = ~(values["on_ground"] == 1)
     velocity, rate, altitude = values["velocity"], np.abs(values["vertical_rate"]), values["altitude"]
     moving = airborne & ~np.isnan(velocity)
-    return {
+    steep = moving & (rate > np.maximum(velocity, _LOOKS_RATE))
+    high = moving & (velocity > _LOOKS_MOVING) & (altitude > _LOOKS_ALTITUDE)
+    fast = high & (velocity > _LOOKS_SPEED)
+    odd = steep | high
+    named = _named(values.table, odd) if odd.any() else {}
+    return named | {
         "looks.rate_samples": int(np.count_nonzero(moving & ~np.isnan(rate))),
-        "looks.aviation_rate": int(np.count_nonzero(moving & (rate > np.maximum(velocity, _LOOKS_RATE)))),
+        "looks.aviation_rate": int(np.count_nonzero(steep)),
         "looks.speed_samples": int(np.count_nonzero(moving & ~np.isnan(altitude))),
-        "looks.aviation_speed": int(np.count_nonzero(moving & (velocity > _LOOKS_SPEED) & (altitude > _LOOKS_ALTITUDE))),
+        "looks.aviation_speed": int(np.count_nonzero(fast)),
+        "looks.aviation_altitude": int(np.count_nonzero(high)),
     }
+
+
+def _named(table: pa.Table, odd: Bools) -> dict[str, int]:
+    """Count odd rows by the number of their input (`looks.input.`) and by address (`looks.aircraft.`)."""
+    rows = table.select([name for name in (INPUT, "icao24") if name in table.column_names]).filter(pa.array(odd))
+    counts: dict[str, int] = {}
+    for name, kind in ((INPUT, "input"), ("icao24", "aircraft")):
+        if name in rows.column_names:
+            pairs = pc.value_counts(rows[name].combine_chunks()).to_pylist()
+            counts |= {f"looks.{kind}.{pair['values']}": pair["counts"] for pair in pairs}
+    return counts
 
 
 def units_warning(counts: Mapping[str, int]) -> str | None:
     """Say so when values that were read as SI look like feet, knots and ft/min; `counts` are those of `clean`, summed.
 
-    Two signs, neither of which SI data shows more often than by rare errors: a vertical rate above the speed over ground (in
-    m/s that is steeper than vertical; in ft/min against knots every climb shows it), and supersonic speeds above 20 km.
+    Three signs, none of which SI data shows more often than by rare errors: a vertical rate above the speed over ground (in
+    m/s that is steeper than vertical; in ft/min against knots every climb shows it), supersonic speeds above 20 km, and, where
+    altitudes alone are in feet, aeroplanes above 20 km.
     """
     for sign, samples, what in (
         ("looks.aviation_rate", "looks.rate_samples", "vertical rates above the speed over ground"),
         ("looks.aviation_speed", "looks.speed_samples", "supersonic speeds above 20 km"),
     ):
         seen, among = counts.get(sign, 0), counts.get(samples, 0)
-        if seen >= _LOOKS_COUNT and seen >= _LOOKS_SHARE * among:
+        if seen >= LOOKS_COUNT and seen >= LOOKS_SHARE * among:
             return (
                 f"values read as metres and m/s look like feet and knots ({what} in {seen:,} of {among:,} samples): "
                 "if the source is in feet, knots and ft/min, run again with --units aviation"
             )
+    seen, among = counts.get("looks.aviation_altitude", 0), counts.get("looks.speed_samples", 0)
+    if seen >= LOOKS_COUNT and seen >= LOOKS_SHARE * among:
+        return (
+            "altitudes read as metres look like feet, while speeds look like m/s (above 20 km at more than 100 m/s in "
+            f"{seen:,} of {among:,} samples): if the source mixes units, mend its altitudes before they are read; with "
+            "--units aviation its speeds would be taken for knots"
+        )
     return None

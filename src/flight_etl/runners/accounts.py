@@ -14,7 +14,7 @@ from flight_etl.outcome import add_counts
 from flight_etl.report import InputReport, Report
 from flight_etl.runners.backfill import Frame
 from flight_etl.runners.form import final_schema, summary_of
-from flight_etl.runners.local import warnings_of
+from flight_etl.runners.units_told import Signs, told_of_units, warnings_of
 from flight_etl.schema import ENRICHED
 from flight_etl.store.places import join
 
@@ -55,6 +55,7 @@ class Accounts:
     _aircraft: int = 0
     _flights: int = 0
     _phases: dict[str, int] = field(default_factory=dict)
+    _signs: Signs = field(default_factory=Signs)
     _quality: Quality = field(default_factory=Quality)
     _counts: dict[str, int] = field(default_factory=dict)
     _peak_rss_mb: float = 0.0
@@ -73,6 +74,7 @@ class Accounts:
             self._inputs[one["number"]] = _Account(
                 layout=one["layout"], read=one["read"], dropped=dict(one["dropped"]), error=one["error"]
             )
+        self._signs.add(dict(told["signs"]), told["odd_aircraft"])
         self._kinds = extras.merge(self._kinds, told["kinds"])
         self.days = add_counts([self.days, told["days"]])
         self._row_bytes += told["bytes"]
@@ -106,6 +108,8 @@ class Accounts:
 
     def report(self, output: str, quarantine: str) -> Report:
         """Give the account of the whole; `peak_rss_mb` is that of the largest process of Python. Raises BalanceError."""
+        read = [(source.name, account.read) for source, account in zip(self.found.sources, self._inputs, strict=True)]
+        units = told_of_units(self._signs, read, self.settings)
         inputs = [account.report(source.name) for source, account in zip(self.found.sources, self._inputs, strict=True)]
         report = Report(
             inputs=(*inputs, *(InputReport(path=path, error=str(error)) for path, error in self.found.failed)),
@@ -114,8 +118,8 @@ class Accounts:
             flights=self._flights,
             counts=self._counts,
             phases=self._phases,
-            quality=summary_of(self._quality, self._counts),
-            notes=(*self.found.notes, *warnings_of(self._counts, self.settings)),
+            quality=summary_of(self._quality, self._counts, units),
+            notes=(*self.found.notes, *warnings_of(self._counts, self.settings, units)),
             quarantine=join(output, quarantine) if self.quarantines else None,
             seconds=time.monotonic() - self.started_s,
             bytes_in=sum(source.size_bytes for source in self.found.sources),

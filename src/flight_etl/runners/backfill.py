@@ -134,7 +134,9 @@ def survey(text: str, number: int, job: Job) -> dict[str, Any]:
         for n, a in zip(split.numbers, ledger.accounts, strict=True)
     ]
     accounts += [{"number": n, "layout": None, "read": 0, "dropped": {}, "error": str(error)} for n, error in split.failed]
-    told = {"accounts": accounts, "counts": ledger.counts, "kinds": kinds, "days": days, "bytes": nbytes}
+    signs = [[split.numbers[at], number] for at, number in sorted(ledger.signs.inputs.items())]
+    told: dict[str, Any] = {"signs": signs, "odd_aircraft": ledger.signs.aircraft}
+    told |= {"accounts": accounts, "counts": ledger.counts, "kinds": kinds, "days": days, "bytes": nbytes}
     return told | {"quarantine": dropped, "peak_rss_mb": resources.peak_rss_mb()}
 
 

@@ -338,7 +338,7 @@ def _report(work: _Work, started: float) -> Report:
         aircraft=len(work.aircraft),
         flights=work.tally.flights,
         phases=work.tally.phases,
-        quality=summary_of(work.tally.quality, add_counts(ledger.counts for ledger in work.ledgers)),
+        quality=summary_of(work.tally.quality, add_counts(ledger.counts for ledger in work.ledgers), {}),
         seconds=time.monotonic() - started,
         bytes_in=work.bytes_in,
         bytes_out=work.tally.bytes_out,

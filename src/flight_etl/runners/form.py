@@ -49,11 +49,16 @@ class Tally:
             self.phases = add_counts([self.phases, found])
 
 
-def summary_of(quality: Quality, counts: Mapping[str, int]) -> dict[str, Any]:
-    """Give the quality of the rows written in the form of the report, with the duplicates among those that were not."""
+def summary_of(quality: Quality, counts: Mapping[str, int], units: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the quality of the rows written in the form of the report, with the duplicates among those that were not.
+
+    `units` names what looks like other units, where anything does.
+    """
     told = summary(quality)
     if told:
         told["duplicates"] = {key.partition(".")[2]: number for key, number in counts.items() if key.startswith("duplicate.")}
+    if units:
+        told["units"] = dict(units)
     return told
 
 

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from flight_etl import resources
 from flight_etl.core import extras
-from flight_etl.core.clean import units_warning
 from flight_etl.core.decode import decoder_name
 from flight_etl.outcome import add_counts
 from flight_etl.pipeline import Context
@@ -28,6 +27,7 @@ from flight_etl.runners.pen import Draft, Pen
 from flight_etl.runners.records import Ledger, Progress, record_outcomes
 from flight_etl.runners.spool import Spool
 from flight_etl.runners.tracks import track_outcomes
+from flight_etl.runners.units_told import warnings_of
 from flight_etl.schema import ENRICHED, NORMAL, arrow_schema
 from flight_etl.settings import Settings
 from flight_etl.store.failures import store_errors
@@ -38,7 +38,7 @@ from flight_etl.store.places import join, sibling
 from flight_etl.store.quarantine import QuarantineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from flight_etl.outcome import Outcome
@@ -58,7 +58,6 @@ __all__ = [
     "read",
     "run",
     "unpublished",
-    "warnings_of",
 ]
 
 QUARANTINE = "_quarantine.ndjson"
@@ -327,7 +326,7 @@ def inspect(path: str, settings: Settings | None = None, *, rows: int = 10) -> I
         last_time=max(times, default=None),
         schema=schema,
         first_rows=head,
-        warnings=warnings_of(ledger.counts, settings),
+        warnings=warnings_of(ledger.counts, settings, ledger.units(settings)),
         error="; ".join(str(account.failure) for account in ledger.accounts if account.failure) or None,
     )
 
@@ -363,12 +362,6 @@ def unpublished(report: Report) -> Report:
     return replace(report, outputs=(), bytes_out=0, quarantine=None, notes=(*report.notes, note))
 
 
-def warnings_of(counts: Mapping[str, int], settings: Settings) -> tuple[str, ...]:
-    """What the user should be told about the values as a whole."""
-    warning = units_warning(counts) if settings.units == "si" else None
-    return (warning,) if warning else ()
-
-
 def _report(found: Expansion, ledger: Ledger, tally: Tally, settings: Settings, started: float, quarantine: str | None) -> Report:
     failed = tuple(InputReport(path=path, error=str(error)) for path, error in found.failed)
     return Report(
@@ -378,8 +371,8 @@ def _report(found: Expansion, ledger: Ledger, tally: Tally, settings: Settings, 
         flights=tally.flights,
         counts=ledger.counts,
         phases=tally.phases,
-        quality=summary_of(tally.quality, ledger.counts),
-        notes=(*found.notes, *warnings_of(ledger.counts, settings)),
+        quality=summary_of(tally.quality, ledger.counts, ledger.units(settings)),
+        notes=(*found.notes, *warnings_of(ledger.counts, settings, ledger.units(settings))),
         quarantine=quarantine,
         seconds=time.monotonic() - started,
         bytes_in=sum(source.size_bytes for source in found.sources),

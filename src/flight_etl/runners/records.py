@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from flight_etl.report import InputReport
 from flight_etl.runners.flow import Flow
 from flight_etl.runners.means import MEANS
 from flight_etl.runners.staged import EVERYWHERE, FIRST, NOWHERE, per_input
+from flight_etl.runners.units_told import Signs, told_of_units
 from flight_etl.schema import INPUT, RECORD, empty_dropped
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Ledger:
     paths: list[str]
     accounts: list[Account] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    signs: Signs = field(default_factory=Signs)
 
     def __post_init__(self) -> None:
         self.accounts = [Account(path) for path in self.paths]
@@ -91,7 +93,11 @@ class Ledger:
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add what a stage changed."""
-        self.counts = add_counts([self.counts, counts])
+        self.counts = add_counts([self.counts, self.signs.take(counts)])
+
+    def units(self, settings: Settings) -> dict[str, Any]:
+        """Name inputs and aircraft that look like other units, as `told_of_units` does."""
+        return told_of_units(self.signs, [(account.path, account.read) for account in self.accounts], settings)
 
     def reports(self) -> tuple[InputReport, ...]:
         """Give the account of each input, in the order of the inputs."""

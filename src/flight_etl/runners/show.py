@@ -130,7 +130,14 @@ def _named(path: str, error: str | None) -> str:
 
 def _quality(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines about the rows written; none for a report that says nothing of them."""
-    if not told:
+    units = told.get("units")
+    if units:
+        number = _plural(units["inputs"], "input")
+        yield (
+            "units?",
+            f"{number} and {_plural(units['aircraft'], 'aircraft', 'aircraft')} look like feet and knots, see the note",
+        )
+    if "rows" not in told:
         return
     age = told["position_age_s"]
     parts = [f"{_percent(told['coverage'])} of rows have a believed position that is new and at most 60 s old"]
