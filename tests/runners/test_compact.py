@@ -277,3 +277,23 @@ def test_the_output_of_a_run_stays_one_that_a_run_replaces(etl: Command, tmp_pat
     assert (tmp_path / "set/_report.json").read_bytes() == report
     assert etl("run", "a.ndjson", "-o", "set", "--overwrite").code == 0
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["_manifest.json", "_report.json", "part-00000.parquet"]
+
+
+def test_quality_is_that_of_one_run_over_the_same_rows(etl: Command, generated: Callable[..., Path]) -> None:
+    lines = generated(8_000).read_bytes().splitlines(keepends=True)
+    for number in range(3):
+        Path(f"{number}.ndjson").write_bytes(b"".join(lines[number::3]))
+        etl("run", *(f"{at}.ndjson" for at in range(number + 1)), "-o", "parts", "--partition-by", "date")
+    compacted = etl("compact", "parts", "--json").json["quality"]
+    whole = etl("run", *(f"{at}.ndjson" for at in range(3)), "-o", "whole", "--partition-by", "date", "--json").json["quality"]
+    assert compacted["rows"] > 0
+    told = set(whole) - {"duplicates"}  # those inside of each part were dropped before
+    assert {name: compacted[name] for name in told} == {name: whole[name] for name in told}
+
+
+def test_workers_and_chunks_cannot_be_seen_in_the_quality(etl: Command, generated: Callable[..., Path]) -> None:
+    told = [
+        etl("run", generated(8_000), "-o", f"out{workers}", "--workers", workers, "--chunk-size", rows, "--json").json["quality"]
+        for workers, rows in ((1, 10_000), (3, 333))
+    ]
+    assert told[0] == told[1]
