@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flight_etl.core import extras, merge, order
@@ -55,6 +55,7 @@ def lot(tables: list[pa.Table], plan: extras.ExtrasPlan | None) -> merge.Lot:
     return merge.Lot(pieces, keys, 0, len(keys), plan)
 
 
+@settings(deadline=None)
 @given(given_=st.lists(st.tuples(rows, st.booleans(), st.integers(0, 3)), min_size=1, max_size=5), planned=st.booleans())
 def test_the_kernels_and_arrow_make_the_same_table(given_: list[tuple], *, planned: bool) -> None:
     tables, first = [], 0
@@ -76,6 +77,7 @@ def test_the_kernels_and_arrow_make_the_same_table(given_: list[tuple], *, plann
     fast.validate(full=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 200)), max_size=300))
 def test_the_order_is_stable(keys: list[tuple[int, int]]) -> None:
     codes = np.array([code for code, _ in keys], np.int32)
