@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -11,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from test_compact import BY_DATE, DAY_S, MIDNIGHT, WHOLE, request, split, track, write_pieces
+from test_compact_objects import upload
 
 from flight_etl.errors import SettingsError, StoreError
 from flight_etl.runners import table as runner
-from flight_etl.runners.compact import compact
+from flight_etl.runners.compact import CompactRequest, compact
 from flight_etl.settings import Settings, TableSettings
 from flight_etl.settings_rules import override
+from servers import fresh_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Command
+    from servers import S3, Server
 
-pytest.importorskip("pyiceberg")
-pytest.importorskip("deltalake")
+SqlCatalog = pytest.importorskip("pyiceberg.catalog.sql").SqlCatalog
+DeltaTable = pytest.importorskip("deltalake").DeltaTable
 duckdb = pytest.importorskip("duckdb")
 
 FORMATS = ("iceberg", "delta")
@@ -42,14 +47,10 @@ class Reader:
         self.format, self.folder = format_, folder
 
     def _iceberg(self, use: Callable[[Any], Any]) -> Any:
-        from pyiceberg.catalog.sql import SqlCatalog
-
         with closing(SqlCatalog("flight_etl", uri=f"sqlite:///{self.folder}.iceberg/catalog.db")) as catalog:
             return use(catalog.load_table(NAME))
 
     def _delta(self) -> Any:
-        from deltalake import DeltaTable
-
         return DeltaTable(str(self.folder))
 
     def rows(self) -> pa.Table:
@@ -301,3 +302,88 @@ def test_what_cannot_be_a_table_is_told(folder: Path, format_: str, tmp_path: Pa
             runner.keep_table(str(tmp_path / "other"), kept_as(format_, catalog=f"sqlite:///{tmp_path}/no/catalog.db"))
         with pytest.raises(StoreError, match="table could not be changed"):
             runner.keep_table(str(tmp_path / "other"), kept_as(format_, catalog="nobody-knows-it"))
+
+
+# -- in an object store --------------------------------------------------------------------------------------------------
+
+
+def storage(s3: S3, format_: str) -> tuple[tuple[str, str], ...]:
+    """What the library is told of the server; past our proxy, which is a thread of this process, and they hold the lock of it."""
+    names = {
+        "iceberg": ("s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.region"),
+        "delta": ("endpoint_url", "access_key_id", "secret_access_key", "region"),
+    }
+    known = [os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")]
+    return tuple(zip(names[format_], (s3.client.meta.endpoint_url, *known), strict=True))
+
+
+def test_in_a_bucket(s3: S3, folder: Path, format_: str, tmp_path: Path) -> None:
+    """SQLite cannot be in a bucket: without a catalogue, that is told before anything is changed in vain."""
+    upload(s3, folder)
+    place = f"{s3.url}/lake"
+    properties = storage(s3, format_)
+    settings = kept_as(format_, properties=properties)
+    if format_ == "iceberg":
+        with pytest.raises(SettingsError, match=r"table\.catalog is missing"):
+            compact(CompactRequest(dataset=place), settings)
+        settings = kept_as(format_, catalog=f"sqlite:///{tmp_path}/catalog.db", properties=properties)
+    for number, (added, removed) in enumerate([(2, 0), (0, 0), (2, 1)]):
+        if number == 2:
+            later(tmp_path / "more")
+            upload(s3, tmp_path / "more")
+        report = compact(CompactRequest(dataset=place), settings)
+        assert report.table is not None
+        assert (report.table["added"], report.table["removed"]) == (added, removed)
+    if format_ == "iceberg":
+        with closing(SqlCatalog("flight_etl", uri=f"sqlite:///{tmp_path}/catalog.db", **dict(properties))) as catalog:
+            table = catalog.load_table(NAME)
+            paths, rows = table.inspect.files()["file_path"].to_pylist(), table.scan().count()
+    else:
+        table = DeltaTable(place, storage_options={"allow_http": "true", **dict(properties)})
+        paths, rows = table.file_uris(), table.count()
+    assert rows == 4 * 288
+    assert {path.removeprefix(f"s3://{s3.name}/") for path in paths} == {key for key in s3.objects() if key.endswith(".parquet")}
+
+
+def test_in_the_catalogue_of_glue(moto_server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3 = fresh_bucket(moto_server, monkeypatch)
+    upload(s3, folder)
+    properties = dict(storage(s3, "iceberg"))
+    for name in ("endpoint", "access-key-id", "secret-access-key", "region"):
+        properties[f"glue.{name}"] = properties[f"s3.{name}"]
+    settings = kept_as("iceberg", catalog="glue", name="lake.observations", properties=tuple(properties.items()))
+    for added in (2, 0):
+        report = compact(CompactRequest(dataset=f"{s3.url}/lake"), settings)
+        assert report.table is not None
+        assert (report.table["added"], report.table["files"], report.table["rows"]) == (added, 2, 2 * 288)
+
+
+PAGE = (Path(__file__).parents[2] / "docs/tables.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_blocks_of_the_page_run_and_answer(etl: Command, generated: Callable[..., Path], tmp_path: Path) -> None:
+    """Those of both formats about one day, from the table that the page's commands make; they agree with the files."""
+    assert etl("run", generated(12_000, interval_s=20), "-o", "flights", "--partition-by", "date").code == 0
+    for format_ in FORMATS:
+        assert etl("compact", "flights", "--table", format_).code == 0
+    text = "select flight_id, max(altitude_ft) as ft from 'flights/date=2023-11-15/*.parquet' group by 1 order by 2 desc, 1"
+    expected = duckdb.sql(text).fetchall()
+    assert len(BLOCKS) == 2
+    for code in BLOCKS:
+        made: dict[str, Any] = {}
+        exec(compile(code, "docs/tables.md", "exec"), made)
+        assert made["highest"] == expected
+        if "catalog" in made:
+            made["catalog"].close()
+    assert (tmp_path / "flights.iceberg/catalog.db").is_file()
+
+
+def test_settings_are_read_from_the_file_of_the_page(etl: Command, folder: Path, tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "flight-etl.toml").write_text(text.replace('"glue"', f'"sqlite:///{tmp_path}/own.db"'))
+    done = etl("compact", folder.name, "--json")
+    assert done.code == 0, done.err
+    with closing(SqlCatalog("flight_etl", uri=f"sqlite:///{tmp_path}/own.db")) as catalog:
+        assert catalog.load_table("aviation.observations").scan().count() == 2 * 288
+    assert etl("compact", folder.name, "--set", "table.name=nodots").code == 2

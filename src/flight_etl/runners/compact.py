@@ -112,7 +112,7 @@ def compact(
     the end, also when there was nothing to do.
     """
     settings = settings or Settings()
-    check_table(settings)
+    check_table(request.dataset, settings)
     resources.use_frugal_allocation()
     pool = pool or places.pool_for(settings, request.dataset)
     report = _compact(request, settings, progress, budget, pool)

@@ -76,7 +76,7 @@ def backfill(
     """
     settings = settings or Settings()
     check(settings)
-    check_table(settings)
+    check_table(output, settings)
     settings = replace(settings, output=replace(settings.output, partition_by="date"))
     pool = places.pool_for(settings, output, *inputs)
     found = expand(inputs, output=output, pool=pool)

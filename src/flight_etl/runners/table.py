@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from flight_etl.errors import SettingsError, StoreError
 from flight_etl.runners import places
+from flight_etl.store.places import is_url
 from flight_etl.store.tables.contents import TableFile
 
 if TYPE_CHECKING:
@@ -23,10 +24,15 @@ __all__ = ["check_table", "keep_table", "with_table"]
 _ROUNDS: Final = 5  # that files may change in while the table is changed
 
 
-def check_table(settings: Settings) -> None:
-    """Raise SettingsError where the library of the table is missing: before any work, not after it."""
+def check_table(dataset: str, settings: Settings) -> None:
+    """Raise SettingsError where the library of the table is missing, or its catalogue: before any work, not after it."""
     if settings.table.format is not None:
         _library(settings.table.format)
+    if settings.table.format == "iceberg" and settings.table.catalog is None and is_url(dataset):
+        raise SettingsError(
+            f"table.catalog is missing: {dataset} is in an object store, where SQLite cannot be; "
+            "name glue, https://..., sqlite:////a/file, or a catalogue of pyiceberg's own configuration"
+        )
 
 
 def with_table(report: Report, dataset: str, settings: Settings, pool: Pool | None = None) -> Report:

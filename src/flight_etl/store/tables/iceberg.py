@@ -51,7 +51,7 @@ def keep_iceberg(dataset: str, files: Sequence[TableFile], settings: TableSettin
     """Make the table list `files`, all that a data set has, and no other. Makes the table where there is none.
 
     One snapshot takes out what is gone and brings in what is new; where nothing is to change, there is no new one. Raises
-    SettingsError for a catalogue that is missing or unknown, StoreError when it or the table's storage fails.
+    SettingsError for files of which only some are partitioned, StoreError when the catalogue or the table's storage fails.
     """
     from pyiceberg.exceptions import CommitFailedException
 
@@ -235,11 +235,7 @@ def _catalog(dataset: str, settings: TableSettings) -> Iterator[Catalog]:
 
     given, properties = settings.catalog, dict(settings.properties)
     if given is None:
-        if is_url(dataset):
-            raise SettingsError(
-                f"table.catalog is missing: {dataset} is in an object store, where SQLite cannot be; "
-                "name glue, https://..., sqlite:////a/file, or a catalogue of pyiceberg's own configuration"
-            )
+        assert not is_url(dataset), "an object store needs a catalogue of its own; runners/table.py says so"
         folder = _beside(dataset)
         with store_errors(folder, "make"):
             folder.mkdir(parents=True, exist_ok=True)
