@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long coverage test-all test-ceph test-spark samples lint format docs bench bench-all fuzz lock clean
+.PHONY: help demo test test-long coverage test-all test-ceph test-spark test-traffic samples lint format docs bench bench-all fuzz lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ test-spark: $(READY)  ## run the tests on Spark, which this installs, and Java 1
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
 	$(BIN)/python -m pytest -m spark tests/agree
 
+# Some 1.1 GB in an environment of its own, since traffic wants pandas 2. It brings LGPL parts: nothing of ours depends on it.
+test-traffic:  ## read an output with the library traffic, which this installs into .venv-traffic
+	$(PYTHON) -m venv .venv-traffic
+	.venv-traffic/bin/python -m pip install --quiet --disable-pip-version-check 'traffic==2.13' 'pandas<3' pytest hypothesis .
+	.venv-traffic/bin/python -m pytest -m traffic tests/test_traffic.py
+
 lint: $(READY)  ## check style, types and generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -90,5 +96,5 @@ lock: $(READY)  ## choose the newest permitted versions for development
 		pyproject.toml --extra spark -c requirements/dev.txt -o requirements/spark.txt
 
 clean:  ## remove all that can be made again
-	rm -rf $(VENV) build dist demo htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf $(VENV) .venv-traffic build dist demo htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,8 @@
 
     python benchmarks/bursts.py [--objects 20000] [--within-s 60] [--warm-s 0.085] [--cold-s 0.590] [--seed 1]
 
-Objects arrive in a queue at random moments of `within-s`. Messages are taken in batches by as many instances as there may be. Each
-does its objects one after another, each object makes its requests one after another, and each request takes a token of the store,
+Objects arrive in a queue at random moments of `within-s`. Messages are taken in batches by as many instances as there may be,
+which do their objects one after another. Each object makes its requests one after another, and each takes a token of the store,
 which fills its bucket at a steady rate. A request that finds none is refused and is tried again as `resilience/retry.py` says, by
 its own function, until its attempts are used up; then the message comes again after the visibility timeout, and is a dead letter
 when it has been taken too often. The first object of an instance pays a cold start.
