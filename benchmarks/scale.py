@@ -46,25 +46,25 @@ SMALL, LARGE = 100, 10_000  # records of an object; two sizes give a line
 FUNCTION_GB: Final = 2.9375  # 3008 MB, of the template
 
 
+LATENCY_S: Final = 0.02  # s, of a request to a store across a network; assumed, as benchmarks/warm.py does
+REQUESTS: Final = 4  # for an object, by benchmarks/cloud.py
+
+
 @dataclass(frozen=True)
 class Cost:
-    """Of one way: seconds of CPU and of the clock for a million records, and on top of it for each object."""
+    """Of one way: seconds of CPU for a million records, and on top of them for each object or file."""
 
-    cpu_s: float
-    wall_s: float
-    object_cpu_s: float = 0.0
-    object_wall_s: float = 0.0
-    peak_mb: float = 0.0
+    record_s: float
+    object_s: float = 0.0
 
 
-def command(*arguments: object, cwd: Path) -> tuple[dict[str, Any], float, float]:
-    """Report of a command, seconds of CPU and of the clock, the interpreter's start and end in them."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+def command(*arguments: object, cwd: Path) -> tuple[dict[str, Any], float]:
+    """Report of a command, and its seconds of CPU, the interpreter's start and end in them."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*ETL, *map(str, arguments), "--json"], cwd=cwd, capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     report: dict[str, Any] = json.loads(done.stdout)
-    return report, cpu, time.monotonic() - began
+    return report, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def recordings(folder: Path, rows: int, pieces: int) -> None:
@@ -78,21 +78,15 @@ def recordings(folder: Path, rows: int, pieces: int) -> None:
     folder.with_suffix(".all").unlink()
 
 
-def line(rows: int, pieces: int, whole: tuple[float, float], cut: tuple[float, float], peak_mb: float) -> Cost:
-    """Cost from the same records in one object and in many."""
-    cpu, wall = ((many - one) / (pieces - 1) for one, many in zip(whole, cut, strict=True))
-    return Cost(whole[0] / rows * 1e6, whole[1] / rows * 1e6, max(0.0, cpu), max(0.0, wall), peak_mb)
-
-
 def local_costs(folder: Path, rows: int, pieces: int) -> tuple[Cost, Cost, dict[str, float]]:
     """A run over one file and over many, a compaction of what many runs wrote, and the bytes of a record."""
     recordings(folder / "one", rows, 1)
     recordings(folder / "many", rows, pieces)
     date = ("--partition-by", "date", "--overwrite")
-    whole, *times = command("run", "one", "-o", "out-one", *date, cwd=folder)
-    _, *cut = command("run", "many", "-o", "out-many", *date, cwd=folder)
+    whole, one_s = command("run", "one", "-o", "out-one", *date, cwd=folder)
+    _, many_s = command("run", "many", "-o", "out-many", *date, cwd=folder)
     bytes_ = {"in": whole["bytes_in"] / rows, "out": whole["bytes_out"] / whole["written"]}
-    run = line(rows, pieces, (times[0], times[1]), (cut[0], cut[1]), whole["peak_rss_mb"])
+    run = Cost(one_s / rows * 1e6, max(0.0, (many_s - one_s) / (pieces - 1)))
     names, sets = sorted((folder / "many").iterdir()), {}
     for files in (1, 10):
         for number in range(files):
@@ -100,16 +94,15 @@ def local_costs(folder: Path, rows: int, pieces: int) -> tuple[Cost, Cost, dict[
                 "run", *names[: len(names) * (number + 1) // files], "-o", f"set-{files}", "--partition-by", "date", cwd=folder
             )
         sets[files] = command("compact", f"set-{files}", "--all", cwd=folder)
-    report, cpu, wall = sets[1]
-    files_read = len(sets[10][0]["inputs"]) - len(report["inputs"])
-    more_cpu, more_wall = (max(0.0, (many - one) / max(1, files_read)) for one, many in ((cpu, sets[10][1]), (wall, sets[10][2])))
-    compact = Cost(cpu / report["read"] * 1e6, wall / report["read"] * 1e6, more_cpu, more_wall, sets[10][0]["peak_rss_mb"])
+    (few, few_s), (more, more_s) = sets[1], sets[10]
+    files = len(more["inputs"]) - len(few["inputs"])
+    compact = Cost(few_s / few["read"] * 1e6, max(0.0, (more_s - few_s) / max(1, files)))
     return run, compact, bytes_
 
 
 def event_costs(objects: int) -> tuple[Cost, Cost]:
     """The handler's processor, and the queue worker, warm: objects of two sizes give a line."""
-    found: dict[str, dict[int, tuple[float, float]]] = {"handler": {}, "queue": {}}
+    found: dict[str, dict[int, float]] = {"handler": {}, "queue": {}}
     with moto() as url, tempfile.TemporaryDirectory() as name:
         os.environ.update({**CREDENTIALS, "AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": CREDENTIALS["AWS_REGION"]})
         s3, sqs = boto3.client("s3", endpoint_url=url), boto3.client("sqs", endpoint_url=url)
@@ -148,19 +141,17 @@ def _from_queue(one: Processor, events: list[dict[str, Any]], sqs: Any) -> None:
 _WAYS: Final = {"handler": _as_handler, "queue": _from_queue}
 
 
-def timed(work: Callable[[], Any], objects: int) -> tuple[float, float]:
-    """Seconds of this process's CPU and of the clock for each object."""
-    cpu, began = time.process_time(), time.monotonic()
+def timed(work: Callable[[], Any], objects: int) -> float:
+    """Seconds of this process's CPU for each object."""
+    began = time.process_time()
     work()
-    return (time.process_time() - cpu) / objects, (time.monotonic() - began) / objects
+    return (time.process_time() - began) / objects
 
 
-def between(found: dict[int, tuple[float, float]]) -> Cost:
+def between(found: dict[int, float]) -> Cost:
     """Draw the line through two sizes of objects."""
-    (small_cpu, small_wall), (large_cpu, large_wall) = found[SMALL], found[LARGE]
-    cpu, wall = (large_cpu - small_cpu) / (LARGE - SMALL), (large_wall - small_wall) / (LARGE - SMALL)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return Cost(cpu * 1e6, wall * 1e6, max(0.0, small_cpu - cpu * SMALL), max(0.0, small_wall - wall * SMALL), peak_mb)
+    record_s = (found[LARGE] - found[SMALL]) / (LARGE - SMALL)
+    return Cost(record_s * 1e6, max(0.0, found[SMALL] - record_s * SMALL))
 
 
 def spark_cost(folder: Path, rows: int) -> Cost:
@@ -168,7 +159,7 @@ def spark_cost(folder: Path, rows: int) -> Cost:
     import spark  # type: ignore[import-not-found]  # its neighbour
 
     found = spark._once(spark.CASES["backfill, local[2]"], folder)  # noqa: SLF001 - the same measurement
-    return Cost(found["cpu"] / rows * 1e6, found["wall"] / rows * 1e6, peak_mb=found["all"])
+    return Cost(found["cpu"] / rows * 1e6)
 
 
 def follows(costs: dict[str, Cost], bytes_: dict[str, float]) -> list[str]:
@@ -183,11 +174,12 @@ def follows(costs: dict[str, Cost], bytes_: dict[str, float]) -> list[str]:
     for way, cost in costs.items():
         if way != "compact":
             pieces = 0 if way.startswith("Spark") else OBJECTS_A_DAY
-            add(f"{way}: CPU", (DAY / 1e6 * cost.cpu_s + pieces * cost.object_cpu_s) / 3600, "core-hours")
-    wall_s = DAY / 1e6 * costs["Lambda handler"].wall_s + OBJECTS_A_DAY * costs["Lambda handler"].object_wall_s
-    add(f"Lambda handler: {FUNCTION_GB} GB for its wall time", wall_s * FUNCTION_GB, "GB-s")
-    add("requests to the store, 4 for each object", 4 * OBJECTS_A_DAY / 1e6, "million")
-    add("compact: CPU", (DAY / 1e6 * costs["compact"].cpu_s + OBJECTS_A_DAY * costs["compact"].object_cpu_s) / 3600, "core-hours")
+            add(f"{way}: CPU", (DAY / 1e6 * cost.record_s + pieces * cost.object_s) / 3600, "core-hours")
+    handler = costs["Lambda handler"]
+    billed_s = DAY / 1e6 * handler.record_s + OBJECTS_A_DAY * (handler.object_s + REQUESTS * LATENCY_S)
+    add(f"Lambda handler: {FUNCTION_GB} GB", billed_s * FUNCTION_GB, "GB-s")
+    add(f"requests to the store, {REQUESTS} for each object", REQUESTS * OBJECTS_A_DAY / 1e6, "million")
+    add("compact: CPU", (DAY / 1e6 * costs["compact"].record_s + OBJECTS_A_DAY * costs["compact"].object_s) / 3600, "core-hours")
     add("read, as plain JSON", DAY * bytes_["in"] / 1e9, "GB")
     add("written, as Parquet", DAY * bytes_["out"] / 1e9, "GB")
     return lines
@@ -217,13 +209,9 @@ def main() -> None:
         f"{chosen.rows:,} flat records in 1 and {chosen.objects} files; as many objects of {SMALL} and {LARGE:,} readsb records;",
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f} at the beginning.",
         "",
-        "| runner | CPU, s a million | wall, s a million | CPU, ms an object | wall, ms an object | peak, MB |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(
-            f"| {way} | {cost.cpu_s:.2f} | {cost.wall_s:.2f} | {cost.object_cpu_s * 1e3:.1f} | {cost.object_wall_s * 1e3:.1f} "
-            f"| {cost.peak_mb:.0f} |"
-            for way, cost in costs.items()
-        ),
+        "| runner | CPU, s for a million | CPU, ms for each object |",
+        "|---|---:|---:|",
+        *(f"| {way} | {cost.record_s:.2f} | {cost.object_s * 1e3:.1f} |" for way, cost in costs.items()),
         "",
         f"A flat record: {bytes_['in']:.0f} B of JSON, {bytes_['out']:.1f} B of Parquet.",
         "",
