@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -89,14 +89,20 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sync_tree(folder: Path, *, files: bool = True) -> None:
-    """Bring all names below `folder`, and with `files` all content, to disk."""
+def sync_tree(folder: Path, *, files: bool = True, shared: bool = False) -> None:
+    """Bring all names below `folder`, and with `files` all content, to disk.
+
+    In a `shared` one others, a worker, may take away what they have put there, while we are at it.
+    """
+    gone = (FileNotFoundError,) if shared else ()
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names if files else ():
             path = Path(parent, name)
             if path.is_file() and not path.is_symlink():
-                sync(path)
-        sync(Path(parent))
+                with suppress(*gone):
+                    sync(path)
+        with suppress(*gone):
+            sync(Path(parent))
 
 
 def files_below(folder: Path, *, skip: Callable[[str], bool] | None = None) -> Iterator[str]:

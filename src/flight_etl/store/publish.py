@@ -247,7 +247,7 @@ def _roll_forward(target: Path) -> None:
     for name in journal["remove"]:
         (target / name).unlink(missing_ok=True)
         _remove_empty([(target / name).parent] if "/" in name else [])
-    sync_tree(target)
+    sync_tree(target, shared=True)
     remove(staged)
     (target / _JOURNAL).unlink()
     sync(target)
