@@ -72,8 +72,8 @@ def test_garbage_is_collected_after_each_chunk_if_wanted(flights: Path, tmp_path
         return len(seen)
 
     assert collections(enable_gc_per_chunk=False) == 0
-    assert collections(chunk_size=ROWS) == 1
-    assert collections(chunk_size=ROWS // 4) == 4
+    assert collections(chunk_size=ROWS, max_workers=1) == 1
+    assert collections(chunk_size=ROWS // 4, max_workers=1) == 4
 
 
 def test_chunks_and_workers_never_change_the_output(flights: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ where guesses turn out wrong. Neither blocks nor threads can be seen in what com
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -76,6 +77,13 @@ class Ahead:
 
     def steps(self) -> Iterator[Step]:
         """Give all chunks in order. Raises what is to be said about the source as a whole, as a Decoder does."""
+        try:
+            yield from self._steps()
+        finally:  # not left to whoever lets go of an error, which holds all of this
+            if isinstance(self._stream, Generator):
+                self._stream.close()
+
+    def _steps(self) -> Iterator[Step]:
         at = read = 0
         empty = is_cut = False
         while self._has(self._wanted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,7 +69,11 @@ def detect(source: Source, settings: DecodeSettings) -> Layout | None:
 
     Raises InputError for content that is no known layout, SettingsError for a layout that is not one.
     """
-    window = Window(source.open())
+    with closing(Window(source.open())) as window:
+        return _detected(source, window, settings)
+
+
+def _detected(source: Source, window: Window, settings: DecodeSettings) -> Layout | None:
     text = b""
     for size in _HEADS_BYTES:
         data = _head(window, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flight_etl.errors import FlightEtlError
@@ -90,6 +91,11 @@ class Window:
         self.data = kept + self._block if kept else self._block
         self.start = begin - len(kept)
         self._block = b""
+
+    def close(self) -> None:
+        """Let go of the source's file, if it has one open, also where an error holds on to this."""
+        if isinstance(self._blocks, Generator):
+            self._blocks.close()
 
     def drain(self) -> int:
         """Read to the end of the stream, which is the result, and keep nothing."""
