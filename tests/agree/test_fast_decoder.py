@@ -356,6 +356,18 @@ def test_text_is_a_dictionary_for_the_stages_behind() -> None:
     assert outcome.kept["icao24"].chunk(0).dictionary.to_pylist() == ["a"]
 
 
+@pytest.mark.parametrize("value", ["[1]", "[NaN]", '{"lat":NaN}', "{}"])
+@pytest.mark.parametrize("chunk_rows", [1, 10])
+def test_what_a_nested_value_is_depends_on_its_own_key(value: str, chunk_rows: int) -> None:
+    """It is null under a key whose members other fields read, and unreadable under another, whatever other records have."""
+    records = [f'{{"hex":"a","{key}":{value}}}' for key in ("timePosition", "last_position")]
+    others = ['{"hex":"b","last_position":{"latitude":1.5}}', '{"hex":"c","position_time":1700000000}']
+    for among in ([], others[:1], others[1:], others):
+        for record, unreadable in zip(records, [1, None], strict=True):
+            result = assert_same("\n".join([record, *among]).encode(), "flat", chunk_rows=chunk_rows)
+            assert result.counts.get("unreadable.position_time") == unreadable
+
+
 def test_many_keys_are_no_reason_for_another_answer() -> None:
     lines = [b'{"hex":"a","k%d":%d,"k%d":"t"}' % (i, i, i % 7 + 9000) for i in range(2_500)]
     assert_same(b"\n".join(lines), "flat", chunk_rows=1_000, max_extra_columns=10)

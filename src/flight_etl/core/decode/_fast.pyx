@@ -226,7 +226,6 @@ cdef class Parser:
         cdef State *s = &self.s
         cdef const char *after
         cdef int64_t nans = s.nans
-        cdef bint whole = s.whole
         if s.row == s.room and not grow(s, s.room * 2 + 1024):
             s.no_memory = True
             return fail(s, p)
@@ -234,7 +233,7 @@ cdef class Parser:
         s.failed = p
         after = self._row(p, s.record)
         if after == NULL or after - p > most_bytes:
-            take_back(s, nans, whole)
+            take_back(s, nans)
             if after != NULL:
                 s.failed = p
             return NULL
@@ -273,7 +272,6 @@ cdef class Parser:
         cdef const char *p = at[0]
         cdef int32_t first
         cdef int64_t nans
-        cdef bint whole
         cdef Place *place
         most_bytes = min(most_bytes, <int64_t>MOST_RECORD)
         while most_rows > 0 and p - base - begin < MOST_CALL:
@@ -286,11 +284,11 @@ cdef class Parser:
             if not self._more_places():
                 return S_ODD
             place = &self.found[self.found_count]
-            first, nans, whole = s.row, s.nans, s.whole
+            first, nans = s.row, s.nans
             place.begin = p
             p = self._document(p, place, base, start, number, most_bytes, most_rows)
             if p == NULL or place.head_end - place.head > most_bytes or place.tail_end - place.tail > most_bytes:
-                drop_rows(s, first, nans, whole)
+                drop_rows(s, first, nans)
                 return S_CUT if p == NULL and s.end - s.failed < NEAR_END else S_ODD
             place.rows = s.row - first
             number += place.rows
@@ -352,12 +350,11 @@ cdef class Parser:
         cdef int width = 0
         cdef const char *after
         cdef int64_t nans = s.nans
-        cdef bint whole = s.whole
         if not self.rows_are_arrays:
             return take_object(s, &s.tables[0], p, 1)
         after = take_array(s, s.places, s.place_count, self.bool_at, &width, p)
         if after == NULL and width == -1:
-            take_back(s, nans, whole)
+            take_back(s, nans)
             s.record += 1
             after = take_array(s, self.moved, s.place_count, -1, &width, p)
             if after != NULL and width != self.variant_width:
@@ -367,11 +364,6 @@ cdef class Parser:
         return after
 
     # -- what was read -------------------------------------------------------------------------------------------------
-
-    @property
-    def whole(self):
-        """Whether the reference is to read this batch."""
-        return self.s.whole
 
     def places(self):
         """Numbers, positions and lengths of the records."""
@@ -429,7 +421,6 @@ cdef class Parser:
             self.s.extras[i].count = 0
             self.s.extras[i].tokens.size = 0
         self.s.row = 0
-        self.s.whole = False
         self.rows = 0
 
 

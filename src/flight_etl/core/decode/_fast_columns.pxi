@@ -128,9 +128,7 @@ cdef bint put_field(State *s, Column *c, Target *target, Value *v) noexcept nogi
         return True
     if not claim(s, c, target):
         return True
-    if v.kind == V_NESTED and c.nests:
-        if target.sub < 0:
-            s.whole = True  # null or unreadable, which depends on what other records have
+    if v.kind == V_NESTED and c.nests and target.sub >= 0:
         return True
     if c.kind == K_TEXT:
         if c.strict and v.kind != V_STRING:

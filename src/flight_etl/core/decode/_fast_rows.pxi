@@ -33,7 +33,7 @@ cdef bint grow(State *s, int32_t room) noexcept nogil:
     return done
 
 
-cdef void take_back(State *s, int64_t nans, bint whole) noexcept nogil:
+cdef void take_back(State *s, int64_t nans) noexcept nogil:
     """Undo what the record that failed has left in its row."""
     cdef int32_t i
     cdef Extra *x
@@ -46,10 +46,9 @@ cdef void take_back(State *s, int64_t nans, bint whole) noexcept nogil:
             x.count -= 1
             x.tokens.size -= <size_t>x.cells[x.count].length
     s.nans = nans
-    s.whole = whole
 
 
-cdef void drop_rows(State *s, int32_t row, int64_t nans, bint whole) noexcept nogil:
+cdef void drop_rows(State *s, int32_t row, int64_t nans) noexcept nogil:
     """Undo all rows from `row` on; that of a record which failed has been taken back before."""
     cdef int32_t i, at
     cdef Column *c
@@ -68,4 +67,3 @@ cdef void drop_rows(State *s, int32_t row, int64_t nans, bint whole) noexcept no
             x.tokens.size -= <size_t>x.cells[x.count].length
     s.row = row
     s.nans = nans
-    s.whole = whole

@@ -89,7 +89,7 @@ cdef struct Column:
     int unit
     bint keeps_empty  # "" is told apart from null
     bint strict  # text only: all else is left to the reference
-    bint nests  # nested values are null in it
+    bint nests  # objects and arrays are null in it under keys that have a table
     bint used
     int64_t record  # in which it last got a value, and from the key of which rank
     int32_t rank
@@ -133,7 +133,6 @@ cdef struct State:
     int32_t room
     int32_t most_depth
     int64_t nans
-    bint whole  # this batch is for the reference
     bint no_memory
     Bytes scratch
     Column *columns

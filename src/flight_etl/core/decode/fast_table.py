@@ -241,15 +241,12 @@ class _Parsed:
         self.rows = parser.rows
         self.places = parser.places()
         self._plan = plan
-        self._whole = parser.whole
         self._columns = [parser.column(number) for number in range(len(plan.columns))]
         self._extras = parser.extras()
         self._counts: dict[str, int] = {}
 
     def table(self, layout: Layout, documents: _Listed | _Repeated) -> tuple[pa.Table, dict[str, int]]:
         """RAW table, whatever the number of its extra columns. Raises _Whole."""
-        if self._whole:
-            raise _Whole
         around = documents.around(layout)
         numbers, offsets, _ = self.places
         names, arrays = [RECORD, OFFSET], [pa.array(numbers), pa.array(offsets)]

@@ -37,7 +37,7 @@ class Column:
     field: Field
     kind: int
     unit: int
-    nests: bool  # nested values are null
+    nests: bool  # nested values are null, where other fields read members of the same key
     keeps_empty: bool = False  # "" is not null yet: it holds until the next value
     strict: bool = False  # text alone: anything else has another token than the source's
 

@@ -155,7 +155,7 @@ def _object_columns(table: _Columns, records: Records, layout: Layout) -> None:
         if column is not None and field.path:
             column = [None if value is None else _below(value, field.path) for value in column]
         elif column is not None and not nested.isdisjoint(keys):
-            column = [None if isinstance(value, (dict, list)) else value for value in column]
+            column = _without_nested(values, column, [key for key in keys if key in nested])
         table.declared(field, column, _member_tokens(values, tokens, keys, field))
     kept = {key for field in layout.fields if field.keep for key in field.keys}
     if layout.extras:
@@ -171,6 +171,15 @@ def _first_of(values: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Seque
         return [record.get(key) for record in values]
     columns = [[record.get(key) for record in values] for key in keys]
     return [next((v for v in row if v is not None and v != ""), None) for row in zip(*columns, strict=True)]
+
+
+def _without_nested(values: Sequence[Mapping[str, Any]], column: Sequence[Any], keys: Iterable[str]) -> Sequence[Any]:
+    """Values of a field, null where one is an object or an array of one of `keys`, which other fields read."""
+
+    def of_keys(row: int, value: Any) -> bool:
+        return isinstance(value, (dict, list)) and any(values[row].get(key) is value for key in keys)
+
+    return [None if of_keys(row, value) else value for row, value in enumerate(column)]
 
 
 def _below(value: Any, path: tuple[str, ...]) -> Any:
