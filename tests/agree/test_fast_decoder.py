@@ -254,7 +254,7 @@ def plain_token(random: Random, kind: Kind) -> str:
     decimals = random.choice([0, 1, 2, 6, 7, 8, 9, random.choice([14, 15, 16])])
     whole = random.choice(["0", str(random.randrange(1, 10**digits))])
     fraction = f".{random.randrange(10**decimals):0{decimals}d}" if decimals else ""
-    behind = random.choice([""] * 40 + ["e2" if whole != "0" else "", ".", "-"])
+    behind = random.choice([""] * 40 + ["e2", "E-3", ".", "-"])
     return random.choice(["", "", "-"]) + whole + fraction + behind
 
 
@@ -366,6 +366,19 @@ def test_what_a_nested_value_is_depends_on_its_own_key(value: str, chunk_rows: i
         for record, unreadable in zip(records, [1, None], strict=True):
             result = assert_same("\n".join([record, *among]).encode(), "flat", chunk_rows=chunk_rows)
             assert result.counts.get("unreadable.position_time") == unreadable
+
+
+@pytest.mark.parametrize("key", ["lat", "timestamp", "icao24", "x"])
+@pytest.mark.parametrize("other", ["0", "-0", "1.5", '"a"', '"-0"'])
+def test_a_zero_keeps_its_sign_where_it_has_an_exponent(key: str, other: str) -> None:
+    """Also in a record whose key comes twice, which only the reference decoder reads."""
+    for zero in ("-0E-3", "-0e2", "-0.0e5", "-0." + "0" * 20, "-0e300"):
+        records = [f'{{"hex":"a","{key}":{one},"{key}":{zero}}}' for one in (zero, "null", other)]
+        records += [f'{{"hex":"a","{key}":{one}}}' for one in (zero, other)]
+        for chunk_rows in (1, 10):
+            result = assert_same("\n".join(records).encode(), "flat", chunk_rows=chunk_rows)
+            if key == "lat":
+                assert [str(value) for value in result.column("latitude")[:4]] == ["-0.0"] * 4
 
 
 def test_many_keys_are_no_reason_for_another_answer() -> None:
