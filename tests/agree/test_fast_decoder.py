@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,6 +180,7 @@ def cut(random: Random, data: bytes) -> Memory:
 
 
 @given(_SEEDS)
+@example(565)  # a row of OpenSky without its closing bracket, which makes one with the row behind it inside
 @settings(max_examples=400, deadline=None)
 def test_documents_as_they_should_be_and_damaged(seed: int) -> None:
     random = Random(seed)
@@ -200,6 +202,8 @@ def test_tokens_of_every_kind_in_every_place(seed: int) -> None:
 
 
 @given(_SEEDS)
+@example(2255)  # a nested value with a NaN under another key of a field whose members are read
+@example(35955)
 @settings(max_examples=400, deadline=None)
 def test_many_documents_of_which_some_are_plain(seed: int) -> None:
     """Whole documents are read at a time; one that is not plain takes nothing of the others along."""
@@ -354,6 +358,24 @@ def test_text_is_a_dictionary_for_the_stages_behind() -> None:
     texts = [field.name for field in LAYOUTS["flat"].fields if field.kind is Kind.TEXT]
     assert {outcome.kept.schema.field(name).type for name in texts} == {pa.dictionary(pa.int32(), pa.string())}
     assert outcome.kept["icao24"].chunk(0).dictionary.to_pylist() == ["a"]
+
+
+def test_what_is_carried_begins_with_its_own_row_in_a_batch_that_is_read_again() -> None:
+    """Such a batch, here one with more undeclared keys than there may be columns, is for the reference from its first row on."""
+    rows = [[n, 50.0, 8.0, 1000, 1.5, 90, 0, 0, {"flight": "AB1", "x": n} if n % 3 == 1 else None] for n in range(9)]
+    data = json.dumps({"icao": "abc001", "timestamp": 1700000000, "trace": rows}).encode()
+    result = assert_same(data, "trace", chunk_rows=3, max_extra_columns=0)
+    assert result.column("aircraft_flight") == [None, *["AB1"] * 8]
+
+
+def test_a_row_that_holds_the_next_one_has_lost_its_closing_bracket() -> None:
+    row = '["4b1901","SWR1","CH",1,1,8.5,47.4,400,false,0,90,0,%s,410,"7700",false,0]'
+    rows = [row % "null", row % "[1, 2]", (row % "null")[:-1], row % "null", row % "[3]"]
+    data = '{"time":5,"states":[' + ",".join(rows) + "]}"
+    for chunk_rows in (1, 10):
+        result = assert_same(data.encode(), "opensky", chunk_rows=chunk_rows)
+        assert len(result.kept) == 4
+        assert [one["detail"].split(":")[0] for one in result.dropped] == ["a row without its closing bracket"]
 
 
 @pytest.mark.parametrize("value", ["[1]", "[NaN]", '{"lat":NaN}', "{}"])
