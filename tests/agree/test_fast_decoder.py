@@ -360,6 +360,16 @@ def test_text_is_a_dictionary_for_the_stages_behind() -> None:
     assert outcome.kept["icao24"].chunk(0).dictionary.to_pylist() == ["a"]
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 10])
+def test_a_time_with_all_its_digits_does_not_depend_on_an_equal_one(chunk_rows: int) -> None:
+    row = '["4b1901","SWR1","CH",%s,1,8.5,47.4,400,false,0,90,0,null,410,"7700",false,0]'
+    whole, real = "9" * 15, "9" * 15 + ".0"  # s; a thousand times as much is beyond what a float64 holds exactly
+    for first, second in ((whole, real), (real, whole)):
+        data = f'{{"time":5,"states":[{row % first},{row % second}]}}'.encode()
+        found = assert_same(data, "opensky", chunk_rows=chunk_rows).column("time_position")
+        assert found == [999_999_999_999_999_000 if one == whole else 999_999_999_999_998_976 for one in (first, second)]
+
+
 def test_what_is_carried_begins_with_its_own_row_in_a_batch_that_is_read_again() -> None:
     """Such a batch, here one with more undeclared keys than there may be columns, is for the reference from its first row on."""
     rows = [[n, 50.0, 8.0, 1000, 1.5, 90, 0, 0, {"flight": "AB1", "x": n} if n % 3 == 1 else None] for n in range(9)]

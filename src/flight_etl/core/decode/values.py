@@ -56,8 +56,10 @@ def column_of(values: Sequence[Any], field: Field) -> tuple[pa.Array, int]:
         except (pa.ArrowInvalid, OverflowError):  # an int beyond 2**53
             return pa.array([None if v is None else float(v) for v in values], pa.float64()), 0
     read = _READERS[field.kind] if field.kind is not Kind.TIME else _time_reader(field.unit)
-    different = set(values) if kinds <= _COMPARABLE else {0}
-    if 0 not in different:  # equal values are read alike, but 0 and -0.0, so each is read once
+    # Equal values are read alike, so each is read once; but not 0 and -0.0, nor a time as an int, whose digits are all kept.
+    alike = kinds <= _COMPARABLE and not (field.kind is Kind.TIME and {int, float} <= kinds)
+    different = set(values) if alike else {0}
+    if 0 not in different:
         known = {value: read(value) for value in different if value is not None}
         read_values = list(map(known.get, values))
     else:
