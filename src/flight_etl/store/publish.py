@@ -72,7 +72,7 @@ class Staging:
             if self.target.is_dir():
                 self.directory.chmod(self.target.stat().st_mode & 0o7777)
             if self.directory.parent == self.target:
-                _publish_inside(self.target, self.directory, self._staying())
+                _publish_inside(self.target, self.directory, self._going())
             elif filled:
                 self._swap()
             else:
@@ -89,7 +89,15 @@ class Staging:
         for name in staying:
             remove(self.directory / name)
         self.directory = self.directory.rename(self.target / f"{_MARK}{os.getpid()}-{secrets.token_hex(4)}")
-        _publish_inside(self.target, self.directory, staying)
+        _publish_inside(self.target, self.directory, self._going())
+
+    def _going(self) -> list[str]:
+        """Relative names of the files in the target that are to be removed. What comes into an updated set meanwhile is not."""
+        new = set(files_below(self.directory))
+        if self.replaces is not None:
+            return [name for name in self.replaces if name not in new]
+        stays = {*_foreign(self.target), *new}
+        return [name for name in files_below(self.target, skip=_is_scratch) if name not in stays]
 
     def _staying(self) -> list[str]:
         """Relative names of the files in the target that survive."""
@@ -128,7 +136,9 @@ def stage(target: Path, *, overwrite: bool, update: bool = False) -> Iterator[St
     if target.exists() and not target.is_dir():
         raise SettingsError(f"output={str(target)!r} is not permitted: it is a file; name a folder")
     made = _make_parents(target)
-    inside = _must_stage_inside(target) or (update and not _is_report(target / REPORT))
+    # What a worker puts into a folder while it is swapped would be lost.
+    shared = not _is_report(target / REPORT) or (target / f"{_MARK}done").exists()
+    inside = _must_stage_inside(target) or (update and shared)
     scratch = str(target / _MARK) if inside else _beside(target)
     try:
         with locked(Path(f"{scratch}lock"), target):
@@ -224,10 +234,8 @@ def _carry(source: Path, target: Path) -> None:
             sync(target)
 
 
-def _publish_inside(target: Path, staged: Path, staying: list[str]) -> None:
+def _publish_inside(target: Path, staged: Path, old: list[str]) -> None:
     """Write the journal, the one step, and do what it says."""
-    stays = {*staying, *files_below(staged)}
-    old = [name for name in files_below(target, skip=_is_scratch) if name not in stays]
     part = target / f"{_JOURNAL}.part"
     part.write_text(json.dumps({"staged": staged.name, "remove": old}), encoding="utf-8")
     sync(part)
